@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_CLUSTER_H
+#define QM_CLUSTER_H
+
+/*
+ * What the cluster knows: this node, who is a member, quorum, who was fenced,
+ * and what nodes publish as attributes.  Answers the question of the
+ * interlock against double start: is that owner surely gone?
+ */
+#include <quickmig/lifecycle.h>
+#include <quickmig/error.h>
+
+typedef struct qm_cluster qm_cluster;
+
+/* Connects to corosync (cmap, quorum).  IO: corosync is not running. */
+bool qm__cluster_open(int64_t deadline, qm_cluster **ret, GError **error);
+void qm__cluster_close(qm_cluster *c);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_cluster, qm__cluster_close)
+
+/* This node: id, name, boot identity. */
+const qm_node *qm__cluster_self(const qm_cluster *c);
+/* Node id of a cluster node name; NOT_FOUND.  INVALID: id over 16 bits. */
+bool qm__cluster_node(qm_cluster *c, const char *name, qm_node *ret_node,
+                      GError **error);
+bool qm__cluster_quorate(qm_cluster *c, bool *ret_quorate, GError **error);
+bool qm__cluster_is_member(qm_cluster *c, uint32_t node_id, bool *ret_member,
+                           GError **error);
+/* Token + consensus + margin, µs: how long membership may lag. */
+int64_t qm__cluster_lag(qm_cluster *c);
+
+/*
+ * Is the record's owner (another node) surely gone?  Gone: fenced by
+ * Pacemaker after the record's time; or no member and (fenced, or published
+ * "released generation g"); or a member with another boot identity.
+ * @ret_why: one line for the log, caller frees.
+ */
+bool qm__cluster_owner_gone(qm_cluster *c, const uint8_t *vm_uuid,
+                            const qm_record *record, int64_t deadline,
+                            bool *ret_gone, char **ret_why, GError **error);
+/* The same, but waits out the membership lag before it says no. */
+bool qm__cluster_wait_gone(qm_cluster *c, const uint8_t *vm_uuid,
+                           const qm_record *record, int64_t deadline,
+                           bool *ret_gone, char **ret_why, GError **error);
+
+/* Node attributes (transient).  */
+bool qm__cluster_publish_boot(qm_cluster *c, int64_t deadline, GError **error);
+bool qm__cluster_publish_released(qm_cluster *c, const uint8_t *vm_uuid,
+                                  uint64_t generation, int64_t deadline,
+                                  GError **error);
+bool qm__cluster_shutting_down(qm_cluster *c, int64_t deadline,
+                               bool *ret_shutting_down, GError **error);
+
+/* Identity of this host's boot: kernel boot id and start of PID 1, hashed. */
+bool qm__boot_identity(uint8_t *ret_boot, GError **error);
+
+/* --- the CIB --- */
+
+typedef struct {
+    char *id;    /* resource id */
+    char *vault; /* parameters as configured; NULL: default */
+    char *hypervisor;
+} qm_resource;
+
+/* Every ocf:quickmig:VirtualMachine in the CIB, as GPtrArray of qm_resource
+ * with a free function set. */
+bool qm__cluster_resources(int64_t deadline, GPtrArray **ret, GError **error);
+
+#endif

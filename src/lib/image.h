@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_IMAGE_H
+#define QM_IMAGE_H
+
+/*
+ * The image: a self-describing log of chunks, readable on another host while
+ * it is being written.  Chunk = header block + payload padded to it, together
+ * at most QM_CHUNK_MAX.  The last chunk carries LAST, the total length and a
+ * digest over all chunks; it is written only after everything before it is
+ * durable and libvirt has returned success.
+ */
+#include <quickmig/record.h>
+#include <quickmig/error.h>
+#include "store.h"
+
+#define QM_CHUNK_MAX     (1024 * 1024) /* bytes, header included */
+#define QM_CHUNK_HEADER  4096          /* bytes */
+#define QM_CHUNK_PAYLOAD (QM_CHUNK_MAX - QM_CHUNK_HEADER)
+#define QM_IMAGE_DEPTH   6 /* commands in flight */
+
+typedef enum { QM_CODEC_NONE = 0, QM_CODEC_LZ4 = 1 } qm_codec;
+
+#define QM_CHUNK_LAST 1u /* flag */
+
+typedef struct {
+    uint64_t image_id;
+    uint64_t sequence;      /* 0, 1, 2 … */
+    uint32_t raw_length;    /* bytes after decoding */
+    uint32_t stored_length; /* bytes of payload in the log */
+    qm_codec codec;
+    uint32_t flags;
+    uint64_t total_length; /* LAST: raw bytes of all chunks */
+    uint8_t digest[32];    /* LAST: SHA-256 over the chunks' CRCs */
+    uint32_t crc;          /* header and payload */
+} qm_chunk;
+
+/* Fills @block (QM_CHUNK_HEADER bytes), with the CRC over header and payload.
+ */
+void qm__chunk_out(qm_chunk *chunk, const uint8_t *vm_uuid, const void *payload,
+                   uint8_t *block);
+/* Checks the header alone.  CORRUPT, MISMATCH, FORMAT. */
+bool qm__chunk_in(const uint8_t *block, const uint8_t *vm_uuid,
+                  qm_chunk *ret_chunk, GError **error);
+/* Checks the payload against the header. */
+bool qm__chunk_check(const uint8_t *block, const qm_chunk *chunk,
+                     const void *payload, GError **error);
+/* Bytes the chunk takes in the log. */
+uint32_t qm__chunk_span(const qm_chunk *chunk);
+
+/* --- writing --- */
+
+typedef struct qm_image_writer qm_image_writer;
+
+qm_image_writer *qm__image_writer_new(qm_store *store, const uint8_t *vm_uuid,
+                                      uint64_t image_id);
+/* Waits for nothing: drops what is in flight must have ended (see _drain). */
+void qm__image_writer_free(qm_image_writer *w);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_image_writer, qm__image_writer_free)
+
+/* Asked now and then by long transfers: false + error ends them. */
+typedef bool (*qm_keep_going)(void *opaque, GError **error);
+
+/* Reads @fd (non-blocking) until end of file into the log.  NO_SPACE when
+ * the area is full; LOST, IO, TIMEOUT; @keep_going's error. */
+bool
+qm__image_write_from(qm_image_writer *w, int fd, int64_t deadline,
+                     qm_keep_going keep_going, void *opaque, GError **error);
+/* Waits for what is in flight, flushes, writes LAST, flushes. */
+bool qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error);
+uint64_t qm__image_written(const qm_image_writer *w); /* bytes of the log */
+
+/* --- reading --- */
+
+typedef struct qm_image_reader qm_image_reader;
+
+qm_image_reader *qm__image_reader_new(qm_store *store, const uint8_t *vm_uuid,
+                                      uint64_t image_id);
+void qm__image_reader_free(qm_image_reader *r);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_image_reader, qm__image_reader_free)
+
+/* Writes the raw stream to @fd (non-blocking), up to and with the last chunk.
+ * @follow: a chunk that is not there yet is waited for (the writer is at
+ * work) until @keep_going says no; else it is CORRUPT (truncated image). */
+bool
+qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
+                  qm_keep_going keep_going, void *opaque, GError **error);
+uint64_t qm__image_read_bytes(const qm_image_reader *r);
+
+/* Walks the headers up to LAST and checks them all (and payloads with
+ * @deep).  @ret_complete: LAST is valid and everything before it is there. */
+bool qm__image_check(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id,
+                     bool deep, int64_t deadline, bool *ret_complete,
+                     uint64_t *ret_length, GError **error);
+
+#endif

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+# libquickmig: one set of objects, linked into our programs as they are and
+# into the shared library with only the public names visible.
+
+quickmigincludedir = $(includedir)/quickmig
+quickmiginclude_HEADERS = \
+	include/quickmig/error.h \
+	include/quickmig/lifecycle.h \
+	include/quickmig/record.h \
+	include/quickmig/vault.h \
+	$(NULL)
+
+noinst_LTLIBRARIES += src/lib/libqmcore.la
+src_lib_libqmcore_la_SOURCES = \
+	src/lib/clock.c \
+	src/lib/cluster.c \
+	src/lib/cluster.h \
+	src/lib/codec.h \
+	src/lib/crc32c.c \
+	src/lib/crc32c.h \
+	src/lib/domxml.c \
+	src/lib/domxml.h \
+	src/lib/error.c \
+	src/lib/gate-client.c \
+	src/lib/gate-client.h \
+	src/lib/image-chunk.c \
+	src/lib/image-read.c \
+	src/lib/image-write.c \
+	src/lib/image.h \
+	src/lib/lifecycle.c \
+	src/lib/log.c \
+	src/lib/log.h \
+	src/lib/lun.c \
+	src/lib/lun.h \
+	src/lib/record.c \
+	src/lib/reservation.c \
+	src/lib/reservation.h \
+	src/lib/runtime.c \
+	src/lib/runtime.h \
+	src/lib/store.h \
+	src/lib/timeouts.c \
+	src/lib/timeouts.h \
+	src/lib/url.c \
+	src/lib/vault-backend.h \
+	src/lib/vault-dir.c \
+	src/lib/vault-lun.c \
+	src/lib/vault.c \
+	src/lib/vm.c \
+	src/lib/vm.h \
+	$(NULL)
+src_lib_libqmcore_la_LIBADD = \
+	$(GLIB_LIBS) \
+	$(JSON_GLIB_LIBS) \
+	$(LIBXML_LIBS) \
+	$(LZ4_LIBS) \
+	$(UUID_LIBS) \
+	$(COROSYNC_LIBS) \
+	$(PACEMAKER_LIBS) \
+	$(LIBVIRT_LIBS) \
+	$(LIBISCSI_LIBS) \
+	-lpthread \
+	$(NULL)
+
+lib_LTLIBRARIES += src/lib/libquickmig.la
+src_lib_libquickmig_la_SOURCES =
+src_lib_libquickmig_la_LIBADD = src/lib/libqmcore.la
+src_lib_libquickmig_la_LDFLAGS = \
+	$(AM_LDFLAGS) \
+	-version-info 0:0:0 \
+	-export-symbols-regex '^qm_[a-z]' \
+	-no-undefined \
+	$(NULL)
+
+pkgconfigdir = $(libdir)/pkgconfig
+nodist_pkgconfig_DATA = src/lib/quickmig.pc
+EXTRA_DIST += src/lib/quickmig.pc.in

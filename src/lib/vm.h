@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_VM_H
+#define QM_VM_H
+
+/*
+ * One libvirt domain.  Every call has a deadline: libvirt calls run on a
+ * worker thread; one that does not come back in time poisons the object
+ * (every later call fails with TIMEOUT at once) and is left behind, so that a
+ * hung libvirtd is an error within the action's time, never a hang.
+ */
+#include <sys/types.h>
+#include <quickmig/error.h>
+#include <quickmig/record.h>
+
+typedef struct qm_vm qm_vm;
+
+typedef enum {
+    QM_VM_NONE, /* libvirt answered: no such domain is active */
+    QM_VM_RUNNING,
+    QM_VM_PAUSED,   /* by us, by an administrator, or loaded and not resumed */
+    QM_VM_IO_ERROR, /* paused by QEMU because a disk failed */
+    QM_VM_ENDING,   /* shutting down, or crashed and not yet gone */
+} qm_vm_state;
+
+/* @uri: libvirt URI (NULL: qemu:///system).  IO: libvirtd not there. */
+bool qm__vm_open(const char *uri, const uint8_t *uuid, int64_t deadline,
+                 qm_vm **ret_vm, GError **error);
+void qm__vm_close(qm_vm *vm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_vm, qm__vm_close)
+
+bool qm__vm_get_state(qm_vm *vm, int64_t deadline, qm_vm_state *ret_state,
+                      GError **error);
+/* Starts it transient from @xml (virDomainCreateXML). */
+bool
+qm__vm_create(qm_vm *vm, const char *xml, int64_t deadline, GError **error);
+bool qm__vm_suspend(qm_vm *vm, int64_t deadline, GError **error);
+bool qm__vm_resume(qm_vm *vm, int64_t deadline, GError **error);
+/* Destroys and waits until libvirt says that it is gone.  No domain: true. */
+bool qm__vm_destroy(qm_vm *vm, int64_t deadline, GError **error);
+/* Asks the guest to shut down, repeats the request, waits until it is off.
+ * TIMEOUT when it did not obey. */
+bool qm__vm_shutdown(qm_vm *vm, int64_t deadline, GError **error);
+
+/* --- save and restore through a FIFO, in the background --- */
+
+typedef struct qm_vm_job qm_vm_job;
+
+/* Paused save that keeps the source's memory: external memory snapshot with
+ * the disks `manual`; the domain must be suspended and stays so.  @fifo: an
+ * existing FIFO; the caller reads it until EOF, then the final header. */
+bool qm__vm_save_begin(qm_vm *vm, const char *fifo, qm_vm_job **ret_job,
+                       GError **error);
+/* virDomainRestoreFlags(PAUSED) from @fifo, which the caller fills.
+ * @xml: domain XML to use, NULL: the one in the stream. */
+bool qm__vm_restore_begin(qm_vm *vm, const char *fifo, const char *xml,
+                          qm_vm_job **ret_job, GError **error);
+/* eventfd, readable when the job has ended. */
+int qm__vm_job_fd(const qm_vm_job *job);
+/* Waits for the end.  TIMEOUT leaves the job running.  Other errors: how the
+ * libvirt call failed.  The job is freed with qm__vm_job_free(). */
+bool qm__vm_job_wait(qm_vm_job *job, int64_t deadline, GError **error);
+/* virDomainAbortJob on the running save; own deadline of 5 s at most. */
+void qm__vm_job_abort(qm_vm_job *job);
+void qm__vm_job_free(qm_vm_job *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_vm_job, qm__vm_job_free)
+
+/* --- the host --- */
+
+/* uid and gid that QEMU runs with (capabilities, DAC base label). */
+bool qm__vm_qemu_user(qm_vm *vm, int64_t deadline, uid_t *ret_uid,
+                      gid_t *ret_gid, GError **error);
+/* Value of a libvirt secret; @name: its UUID, or its usage of type iscsi.
+ * @ret_value is NUL-terminated; wipe and free with qm__secret_free(). */
+bool qm__vm_secret(qm_vm *vm, const char *name, int64_t deadline,
+                   char **ret_value, GError **error);
+void qm__secret_free(char *value);
+/* Free memory of the host for guests, bytes. */
+bool qm__vm_free_memory(qm_vm *vm, int64_t deadline, uint64_t *ret_bytes,
+                        GError **error);
+
+#endif
