@@ -1,4 +1,445 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
+/*
+ * Reading an image, also while another host still writes it.  The log is read
+ * ahead in windows with several reads in flight; a chunk is handed on only
+ * after its checksum is right, and the end is believed only with the digest.
+ */
 #include "config.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <lz4.h>
+#include "crc32c.h"
 #include "image.h"
+#include "timeouts.h"
+
+#define LOOK_AROUND_MS 50 /* how often keep_going is asked */
+#define FOLLOW_MS      2 /* how often a chunk that is not there is looked for */
+
+typedef struct {
+    qm_image_reader *reader;
+    uint8_t *buf;
+    uint64_t offset; /* in the log, bytes */
+    uint32_t length;
+    bool done;
+} window;
+
+struct qm_image_reader {
+    qm_store *store;
+    uint8_t vm_uuid[QM_UUID_LEN];
+    uint64_t image_id;
+    uint64_t sequence;  /* of the next chunk */
+    uint64_t position;  /* of the next chunk in the log, bytes */
+    uint64_t raw_total; /* bytes handed on */
+    uint32_t window_size;
+    window *windows; /* a ring, in order of offset */
+    unsigned n_windows, first, count;
+    uint64_t next_window; /* offset that is read next */
+    unsigned in_flight;
+    GError *failed;
+    GChecksum *digest;
+    uint8_t *bounce; /* a chunk that lies across windows */
+    uint8_t *raw;    /* a chunk after decoding */
+};
+
+qm_image_reader *
+qm__image_reader_new(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id)
+{
+    qm_image_reader *r = g_new0(qm_image_reader, 1);
+
+    r->store = store;
+    memcpy(r->vm_uuid, vm_uuid, QM_UUID_LEN);
+    r->image_id = image_id;
+    r->window_size = MIN(QM_CHUNK_MAX, store->max_transfer);
+    r->window_size -= r->window_size % QM_CHUNK_HEADER;
+    /* Enough for a whole chunk, wherever in a window it begins. */
+    r->n_windows = MAX(QM_IMAGE_DEPTH, QM_CHUNK_MAX / r->window_size + 2);
+    r->windows = g_new0(window, r->n_windows);
+    for (unsigned i = 0; i < r->n_windows; i++) {
+        r->windows[i].reader = r;
+        r->windows[i].buf = aligned_alloc(QM_CHUNK_HEADER, r->window_size);
+        if (r->windows[i].buf == NULL)
+            g_error("out of memory");
+    }
+    r->bounce = g_malloc(QM_CHUNK_MAX);
+    r->raw = g_malloc(QM_CHUNK_PAYLOAD);
+    r->digest = g_checksum_new(G_CHECKSUM_SHA256);
+    return r;
+}
+
+static void
+on_read(void *opaque, const GError *error)
+{
+    window *w = opaque;
+    qm_image_reader *r = w->reader;
+
+    r->in_flight--;
+    w->done = true;
+    if (error != NULL && r->failed == NULL)
+        r->failed = g_error_copy(error);
+}
+
+/* Keeps the ring of reads full. */
+static bool
+read_ahead(qm_image_reader *r, GError **error)
+{
+    while (r->count < r->n_windows && r->next_window < r->store->capacity) {
+        window *w = &r->windows[(r->first + r->count) % r->n_windows];
+
+        w->offset = r->next_window;
+        w->length =
+            (uint32_t) MIN(r->window_size, r->store->capacity - r->next_window);
+        w->done = false;
+        r->in_flight++;
+        r->count++;
+        if (!r->store->ops->read(r->store, w->offset, w->buf, w->length,
+                                 on_read, w, error)) {
+            r->in_flight--;
+            r->count--;
+            return false;
+        }
+        r->next_window += w->length;
+    }
+    return true;
+}
+
+/* Waits for the store or until @fd (-1: none) can be written. */
+static bool
+wait_for(qm_image_reader *r, int fd, int timeout_ms, GError **error)
+{
+    struct pollfd p[2] = {
+        {.fd = r->in_flight > 0 ? r->store->ops->get_fd(r->store) : -1,
+         .events = r->store->ops->events(r->store)},
+        {.fd = fd, .events = POLLOUT},
+    };
+
+    if (poll(p, 2, timeout_ms) < 0 && errno != EINTR) {
+        g_set_error(error, QM_ERROR, QM_ERROR_IO, "poll: %s",
+                    g_strerror(errno));
+        return false;
+    }
+    return p[0].fd < 0 || p[0].revents == 0 ||
+           r->store->ops->service(r->store, p[0].revents, error);
+}
+
+typedef struct {
+    int64_t deadline;
+    qm_keep_going keep_going;
+    void *opaque;
+} patience;
+
+static bool
+check_time(const patience *p, GError **error)
+{
+    if (qm__passed(p->deadline)) {
+        g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
+                    "reading the image: not done in time");
+        return false;
+    }
+    return p->keep_going == NULL || p->keep_going(p->opaque, error);
+}
+
+/* Waits for all reads, whatever became of them. */
+static bool
+settle(qm_image_reader *r, const patience *p, GError **error)
+{
+    while (r->in_flight > 0)
+        if (!check_time(p, error) || !wait_for(r, -1, LOOK_AROUND_MS, error))
+            return false;
+    return true;
+}
+
+/* Forgets what was read ahead; reading goes on at the next chunk. */
+static bool
+rewind_to_chunk(qm_image_reader *r, const patience *p, GError **error)
+{
+    if (!settle(r, p, error))
+        return false;
+    r->first = r->count = 0;
+    r->next_window = r->position;
+    return true;
+}
+
+/* Makes @length bytes at the next chunk available in one piece.  They are
+ * valid until the next call. */
+static bool
+get_bytes(qm_image_reader *r, uint32_t length, const patience *p,
+          const uint8_t **ret_bytes, GError **error)
+{
+    uint32_t have = 0;
+
+    if (r->position + length > r->store->capacity) {
+        g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT,
+                    "image: chunk %" PRIu64 " reaches past the vault's end",
+                    r->sequence);
+        return false;
+    }
+    while (r->count > 0 &&
+           r->windows[r->first].offset + r->windows[r->first].length <=
+               r->position) {
+        r->first = (r->first + 1) % r->n_windows;
+        r->count--;
+    }
+    for (unsigned i = 0; have < length; i++) {
+        window *w = &r->windows[(r->first + i) % r->n_windows];
+        uint64_t at;
+        uint32_t n;
+
+        if (!read_ahead(r, error))
+            return false;
+        g_return_val_if_fail(i < r->count, false);
+        while (!w->done)
+            if (!check_time(p, error) ||
+                !wait_for(r, -1, LOOK_AROUND_MS, error))
+                return false;
+        if (r->failed != NULL) {
+            g_propagate_prefixed_error(error, g_error_copy(r->failed),
+                                       "reading the image: ");
+            return false;
+        }
+        at = r->position + have - w->offset;
+        n = (uint32_t) MIN(length - have, w->length - at);
+        if (have == 0 && n == length) {
+            *ret_bytes = w->buf + at;
+            return true;
+        }
+        memcpy(r->bounce + have, w->buf + at, n);
+        have += n;
+    }
+    *ret_bytes = r->bounce;
+    return true;
+}
+
+static bool
+damaged(const qm_image_reader *r, const char *what, GError **error)
+{
+    g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT,
+                "image %" PRIu64 " is damaged or cut short at chunk %" PRIu64
+                ": %s",
+                r->image_id, r->sequence, what);
+    return false;
+}
+
+static bool
+decode(qm_image_reader *r, const qm_chunk *c, const uint8_t *payload,
+       const uint8_t **ret_raw, GError **error)
+{
+    int n;
+
+    if (c->codec == QM_CODEC_NONE) {
+        *ret_raw = payload;
+        return true;
+    }
+    n = LZ4_decompress_safe((const char *) payload, (char *) r->raw,
+                            (int) c->stored_length, QM_CHUNK_PAYLOAD);
+    if (n < 0 || (uint32_t) n != c->raw_length)
+        return damaged(r, "it does not decompress", error);
+    *ret_raw = r->raw;
+    return true;
+}
+
+/* The next chunk, whole and checked.  CORRUPT: it is not there (yet). */
+static bool
+next_chunk(qm_image_reader *r, const patience *p, qm_chunk *ret_chunk,
+           const uint8_t **ret_payload, GError **error)
+{
+    const uint8_t *bytes;
+    qm_chunk c;
+    g_autoptr(GError) why = NULL;
+
+    if (!get_bytes(r, QM_CHUNK_HEADER, p, &bytes, error))
+        return false;
+    if (!qm__chunk_in(bytes, r->vm_uuid, &c, &why))
+        return damaged(r, why->message, error);
+    if (c.image_id != r->image_id || c.sequence != r->sequence)
+        return damaged(r, "what stands there is of another image", error);
+    if (!get_bytes(r, qm__chunk_span(&c), p, &bytes, error))
+        return false;
+    if (qm__crc32c(0, bytes + QM_CHUNK_HEADER, c.stored_length) !=
+        c.payload_crc)
+        return damaged(r, "checksum is wrong", error);
+    *ret_chunk = c;
+    *ret_payload = bytes + QM_CHUNK_HEADER;
+    return true;
+}
+
+/* The same, but waits for a chunk that the writer has yet to write. */
+static bool
+follow_chunk(qm_image_reader *r, bool follow, const patience *p,
+             qm_chunk *ret_chunk, const uint8_t **ret_payload, GError **error)
+{
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+
+        if (next_chunk(r, p, ret_chunk, ret_payload, &why))
+            return true;
+        if (!follow || !g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        if (!check_time(p, error) || poll(NULL, 0, FOLLOW_MS) < 0 ||
+            !rewind_to_chunk(r, p, error))
+            return false;
+    }
+}
+
+static bool
+check_last(qm_image_reader *r, const qm_chunk *c, GError **error)
+{
+    uint8_t digest[QM_DIGEST_LEN];
+
+    qm__digest_get(r->digest, digest);
+    if (c->total_length != r->raw_total ||
+        memcmp(digest, c->digest, QM_DIGEST_LEN) != 0)
+        return damaged(r, "length or digest is wrong", error);
+    return true;
+}
+
+static bool
+write_out(qm_image_reader *r, int fd, const uint8_t *data, uint32_t length,
+          const patience *p, GError **error)
+{
+    while (length > 0) {
+        ssize_t n = write(fd, data, length);
+
+        if (n >= 0) {
+            data += n;
+            length -= (uint32_t) n;
+        } else if (errno != EAGAIN && errno != EINTR) {
+            g_set_error(error, QM_ERROR, QM_ERROR_IO,
+                        "handing the saved state to libvirt: %s",
+                        g_strerror(errno));
+            return false;
+        } else if (!check_time(p, error) ||
+                   !wait_for(r, fd, LOOK_AROUND_MS, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
+                  qm_keep_going keep_going, void *opaque, GError **error)
+{
+    patience p = {deadline, keep_going, opaque};
+
+    for (;;) {
+        qm_chunk c;
+        const uint8_t *payload, *raw;
+
+        if (!check_time(&p, error) ||
+            !follow_chunk(r, follow, &p, &c, &payload, error) ||
+            !decode(r, &c, payload, &raw, error))
+            return false;
+        r->raw_total += c.raw_length;
+        qm__digest_add(r->digest, &c);
+        if (c.flags & QM_CHUNK_LAST && !check_last(r, &c, error))
+            return false;
+        if (!write_out(r, fd, raw, c.raw_length, &p, error))
+            return false;
+        r->position += qm__chunk_span(&c);
+        r->sequence++;
+        if (c.flags & QM_CHUNK_LAST)
+            return true;
+    }
+}
+
+uint64_t
+qm__image_read_bytes(const qm_image_reader *r)
+{
+    return r->position;
+}
+
+void
+qm__image_reader_free(qm_image_reader *r)
+{
+    patience p = {qm__deadline_in(2 * QM_S), NULL, NULL};
+    g_autoptr(GError) ignored = NULL;
+
+    if (r == NULL)
+        return;
+    if (!settle(r, &p, &ignored) && r->in_flight > 0)
+        return; /* better a leak than a read into freed memory */
+    for (unsigned i = 0; i < r->n_windows; i++)
+        free(r->windows[i].buf);
+    g_free(r->windows);
+    g_free(r->bounce);
+    g_free(r->raw);
+    g_checksum_free(r->digest);
+    g_clear_error(&r->failed);
+    g_free(r);
+}
+
+/* Reads one header by itself: the walk below skips the payloads. */
+static bool
+read_header(qm_image_reader *r, const patience *p, const uint8_t **ret_bytes,
+            GError **error)
+{
+    window *w = &r->windows[0];
+
+    if (r->position + QM_CHUNK_HEADER > r->store->capacity)
+        return damaged(r, "no last chunk before the vault's end", error);
+    w->offset = r->position;
+    w->length = QM_CHUNK_HEADER;
+    r->in_flight = 1;
+    if (!r->store->ops->read(r->store, w->offset, w->buf, w->length, on_read, w,
+                             error)) {
+        r->in_flight = 0;
+        return false;
+    }
+    if (!settle(r, p, error))
+        return false;
+    if (r->failed != NULL) {
+        g_propagate_error(error, g_error_copy(r->failed));
+        return false;
+    }
+    *ret_bytes = w->buf;
+    return true;
+}
+
+static bool
+walk_headers(qm_image_reader *r, const patience *p, bool *ret_complete,
+             GError **error)
+{
+    for (;;) {
+        const uint8_t *bytes;
+        qm_chunk c;
+
+        if (r->position + QM_CHUNK_HEADER > r->store->capacity)
+            break;
+        if (!read_header(r, p, &bytes, error))
+            return false;
+        if (!qm__chunk_in(bytes, r->vm_uuid, &c, NULL) ||
+            c.image_id != r->image_id || c.sequence != r->sequence)
+            break;
+        r->raw_total += c.raw_length;
+        qm__digest_add(r->digest, &c);
+        r->position += qm__chunk_span(&c);
+        r->sequence++;
+        if (c.flags & QM_CHUNK_LAST) {
+            *ret_complete = check_last(r, &c, NULL);
+            return true;
+        }
+    }
+    *ret_complete = false;
+    return true;
+}
+
+bool
+qm__image_check(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id,
+                int64_t deadline, bool *ret_complete, uint64_t *ret_length,
+                GError **error)
+{
+    g_autoptr(qm_image_reader) r =
+        qm__image_reader_new(store, vm_uuid, image_id);
+    patience p = {deadline, NULL, NULL};
+
+    if (!walk_headers(r, &p, ret_complete, error))
+        return false;
+    *ret_length = r->position;
+    return true;
+}

@@ -21,48 +21,50 @@
 
 typedef enum { QM_CODEC_NONE = 0, QM_CODEC_LZ4 = 1 } qm_codec;
 
+#define QM_DIGEST_LEN 32 /* bytes: SHA-256 */
 #define QM_CHUNK_LAST 1u /* flag */
 
 typedef struct {
     uint64_t image_id;
     uint64_t sequence;      /* 0, 1, 2 … */
-    uint32_t raw_length;    /* bytes after decoding */
-    uint32_t stored_length; /* bytes of payload in the log */
+    uint32_t raw_length;    /* bytes after decoding; at most CHUNK_PAYLOAD */
+    uint32_t stored_length; /* bytes of payload in the log; likewise */
+    uint32_t payload_crc;   /* CRC32C of the stored payload */
     qm_codec codec;
     uint32_t flags;
-    uint64_t total_length; /* LAST: raw bytes of all chunks */
-    uint8_t digest[32];    /* LAST: SHA-256 over the chunks' CRCs */
-    uint32_t crc;          /* header and payload */
+    uint64_t total_length;         /* LAST: raw bytes of all chunks */
+    uint8_t digest[QM_DIGEST_LEN]; /* LAST: see qm__digest_add() */
 } qm_chunk;
 
-/* Fills @block (QM_CHUNK_HEADER bytes), with the CRC over header and payload.
- */
-void qm__chunk_out(qm_chunk *chunk, const uint8_t *vm_uuid, const void *payload,
-                   uint8_t *block);
-/* Checks the header alone.  CORRUPT, MISMATCH, FORMAT. */
+/* Encodes the header into @block (QM_CHUNK_HEADER bytes). */
+void
+qm__chunk_out(const qm_chunk *chunk, const uint8_t *vm_uuid, uint8_t *block);
+/* Checks and decodes a header.  CORRUPT, MISMATCH (another VM), FORMAT. */
 bool qm__chunk_in(const uint8_t *block, const uint8_t *vm_uuid,
                   qm_chunk *ret_chunk, GError **error);
-/* Checks the payload against the header. */
-bool qm__chunk_check(const uint8_t *block, const qm_chunk *chunk,
-                     const void *payload, GError **error);
-/* Bytes the chunk takes in the log. */
+/* Bytes the chunk takes in the log: header and padded payload. */
 uint32_t qm__chunk_span(const qm_chunk *chunk);
+/* The digest runs over lengths and CRC of every chunk in order, so that no
+ * chunk of another save can stand in for one of this. */
+void qm__digest_add(GChecksum *digest, const qm_chunk *chunk);
+void qm__digest_get(GChecksum *digest, uint8_t *ret_digest);
 
 /* --- writing --- */
 
 typedef struct qm_image_writer qm_image_writer;
 
 qm_image_writer *qm__image_writer_new(qm_store *store, const uint8_t *vm_uuid,
-                                      uint64_t image_id);
-/* Waits for nothing: drops what is in flight must have ended (see _drain). */
+                                      uint64_t image_id, qm_codec codec);
+/* Waits for what is in flight (its buffers are in use). */
 void qm__image_writer_free(qm_image_writer *w);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_image_writer, qm__image_writer_free)
 
 /* Asked now and then by long transfers: false + error ends them. */
 typedef bool (*qm_keep_going)(void *opaque, GError **error);
 
-/* Reads @fd (non-blocking) until end of file into the log.  NO_SPACE when
- * the area is full; LOST, IO, TIMEOUT; @keep_going's error. */
+/* Writes @prefix, then what comes from @fd (non-blocking) until its end, into
+ * the log.  NO_SPACE when the area is full; LOST, IO, TIMEOUT; @keep_going's
+ * error. */
 bool
 qm__image_write_from(qm_image_writer *w, int fd, int64_t deadline,
                      qm_keep_going keep_going, void *opaque, GError **error);
@@ -87,10 +89,10 @@ qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
                   qm_keep_going keep_going, void *opaque, GError **error);
 uint64_t qm__image_read_bytes(const qm_image_reader *r);
 
-/* Walks the headers up to LAST and checks them all (and payloads with
- * @deep).  @ret_complete: LAST is valid and everything before it is there. */
+/* Walks the headers up to LAST: is the image with this id complete?  No is an
+ * answer, not an error. */
 bool qm__image_check(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id,
-                     bool deep, int64_t deadline, bool *ret_complete,
-                     uint64_t *ret_length, GError **error);
+                     int64_t deadline, bool *ret_complete, uint64_t *ret_length,
+                     GError **error);
 
 #endif

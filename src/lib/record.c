@@ -14,8 +14,8 @@
 
 #include <quickmig/record.h>
 
-#define MAGIC   UINT64_C(0x4443455247494d51) /* "QMIGRECD" */
-#define VERSION 1
+#define MAGIC          UINT64_C(0x4443455247494d51) /* "QMIGRECD" */
+#define FORMAT_VERSION 1
 
 /* Offsets; the checksum covers everything before it. */
 enum {
@@ -80,7 +80,7 @@ qm_record_out(const qm_record *record, const uint8_t *vm_uuid, uint8_t *buf)
 {
     memset(buf, 0, QM_RECORD_SIZE);
     qm__put64(buf + AT_MAGIC, MAGIC);
-    qm__put32(buf + AT_VERSION, VERSION);
+    qm__put32(buf + AT_VERSION, FORMAT_VERSION);
     qm__put32(buf + AT_LENGTH, QM_RECORD_SIZE);
     memcpy(buf + AT_UUID, vm_uuid, QM_UUID_LEN);
     qm__put64(buf + AT_SEQUENCE, record->sequence);
@@ -115,11 +115,11 @@ check_envelope(const uint8_t *buf, const uint8_t *vm_uuid, GError **error)
         return corrupt("not a record (bad magic)", error);
     if (qm__get32(buf + AT_CRC) != qm__crc32c(0, buf, AT_CRC))
         return corrupt("checksum is wrong", error);
-    if (qm__get32(buf + AT_VERSION) != VERSION) {
+    if (qm__get32(buf + AT_VERSION) != FORMAT_VERSION) {
         g_set_error(error, QM_ERROR, QM_ERROR_FORMAT,
                     "record: format version %u, this program knows %u; "
                     "update quickmig on this node",
-                    qm__get32(buf + AT_VERSION), VERSION);
+                    qm__get32(buf + AT_VERSION), FORMAT_VERSION);
         return false;
     }
     if (qm__get32(buf + AT_LENGTH) != QM_RECORD_SIZE)
