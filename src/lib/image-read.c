@@ -7,6 +7,7 @@
  */
 #include "config.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>

@@ -66,7 +66,8 @@ typedef bool (*qm_keep_going)(void *opaque, GError **error);
  * the log.  NO_SPACE when the area is full; LOST, IO, TIMEOUT; @keep_going's
  * error. */
 bool
-qm__image_write_from(qm_image_writer *w, int fd, int64_t deadline,
+qm__image_write_from(qm_image_writer *w, int fd, const void *prefix,
+                     size_t prefix_length, int64_t deadline,
                      qm_keep_going keep_going, void *opaque, GError **error);
 /* Waits for what is in flight, flushes, writes LAST, flushes. */
 bool qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error);

@@ -44,6 +44,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/url.c \
 	src/lib/vault-backend.h \
 	src/lib/vault-dir.c \
+	src/lib/vault-format.c \
+	src/lib/vault-format.h \
 	src/lib/vault-lun.c \
 	src/lib/vault.c \
 	src/lib/vm.c \
