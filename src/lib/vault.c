@@ -307,7 +307,7 @@ pick_xml(qm_vault *v, char **ret_xml, uint64_t *ret_sequence,
         !read_xml_copy(v, 1, &xml1, &seq1, error))
         return false;
     second = xml0 == NULL || (xml1 != NULL && seq1 > seq0);
-    *ret_xml = g_steal_pointer(second ? &xml1 : &xml0);
+    *ret_xml = second ? g_steal_pointer(&xml1) : g_steal_pointer(&xml0);
     *ret_sequence = second ? seq1 : seq0;
     *ret_copy = second ? 1 : 0;
     return true;
