@@ -1,2 +1,37 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
+# quickmig, the administrator's program.
+
+# Everything but main(), so that tests can call it.
+noinst_LTLIBRARIES += src/cli/libqmcli.la
+src_cli_libqmcli_la_SOURCES = \
+	src/cli/advice.c \
+	src/cli/advice.h \
+	src/cli/check.c \
+	src/cli/check.h \
+	src/cli/cli.h \
+	src/cli/cmd-discard.c \
+	src/cli/cmd-history.c \
+	src/cli/cmd-status.c \
+	src/cli/cmd-vault-create.c \
+	src/cli/cmd-vault.c \
+	src/cli/command.c \
+	src/cli/editor.c \
+	src/cli/editor.h \
+	src/cli/look.c \
+	src/cli/options.c \
+	src/cli/options.h \
+	src/cli/output.c \
+	src/cli/output.h \
+	src/cli/reach.c \
+	src/cli/reach.h \
+	$(NULL)
+src_cli_libqmcli_la_LIBADD = src/lib/libqmcore.la
+
+EXTRA_PROGRAMS = src/cli/quickmig
+src_cli_quickmig_SOURCES = src/cli/main.c
+src_cli_quickmig_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
+src_cli_quickmig_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)
+src_cli_quickmig_LDADD = src/cli/libqmcli.la
+
+dist_bashcompletion_DATA = src/cli/bash-completion/quickmig

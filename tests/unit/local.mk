@@ -4,3 +4,22 @@
 check_PROGRAMS += tests/unit/runtime_test
 TESTS += tests/unit/runtime_test
 tests_unit_runtime_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/log_test
+TESTS += tests/unit/log_test
+tests_unit_log_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cli_options_test
+TESTS += tests/unit/cli_options_test
+tests_unit_cli_options_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_options_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cli_output_test
+TESTS += tests/unit/cli_output_test
+tests_unit_cli_output_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_output_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cli_advice_test
+TESTS += tests/unit/cli_advice_test
+tests_unit_cli_advice_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_advice_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)

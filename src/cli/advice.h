@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_CLI_ADVICE_H
+#define QM_CLI_ADVICE_H
+
+/*
+ * What to configure for a VM of a given size.
+ */
+#include <stdint.h>
+#include <glib.h>
+
+/* Size that a vault's image area needs for a VM with @memory bytes. */
+uint64_t cli_image_needed(uint64_t memory);
+
+/* Timeout for actions that move the VM's memory, seconds. */
+unsigned cli_transfer_timeout(uint64_t memory);
+
+/* A resource id made from a VM's name; caller frees. */
+char *cli_resource_id(const char *vm_name);
+
+/* The command that creates the resource; @hypervisor may be NULL. */
+char *cli_crm_command(const char *id, const char *vault, const char *hypervisor,
+                      uint64_t memory);
+char *cli_pcs_command(const char *id, const char *vault, const char *hypervisor,
+                      uint64_t memory);
+
+#endif

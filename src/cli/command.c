@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The commands, and how one is run: one table, one place that prints errors
+ * and chooses the exit code.
+ */
+#include "config.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <quickmig/error.h>
+#include "cli.h"
+
+#define REACH (CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_TIMEOUT)
+
+const cli_command cli_commands[] = {
+    {"vault create", "VAULT --xml FILE",
+     "Format a vault for one VM and import its domain XML",
+     "Checks the XML, the vault's size against the VM's memory, and that the\n"
+     "disks' LUNs can be reserved; then formats, and prints the commands that\n"
+     "create the cluster resource, for crm and for pcs.  Changes nothing when\n"
+     "a check fails.",
+     1, 1,
+     REACH | CLI_OPT_XML_FILE | CLI_OPT_FORCE | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
+     cli_vault_create},
+    {"vault show", "VM", "Print what a vault holds", NULL, 1, 1,
+     REACH | CLI_OPT_SHOW_XML | CLI_OPT_JSON, cli_vault_show},
+    {"vault edit", "VM", "Change a VM's domain XML",
+     "Opens $VISUAL or $EDITOR, or takes the XML from --xml.  The VM must be\n"
+     "off, or run on this node.  A change takes effect at the VM's next cold\n"
+     "boot; a guest that runs, or that is moved, keeps what it was started\n"
+     "with.",
+     1, 1, REACH | CLI_OPT_XML_FILE | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
+     cli_vault_edit},
+    {"status", "[VM]...", "Show every VM, its state and its owner",
+     "Reads the vaults of all cluster resources, or of those that are named.\n"
+     "A vault that cannot be read is a line with its error; the exit code is\n"
+     "then 1.",
+     0, G_MAXUINT, REACH | CLI_OPT_VAULT | CLI_OPT_JSON, cli_status},
+    {"history", "VM", "Show a VM's past transitions", NULL, 1, 1,
+     REACH | CLI_OPT_LIMIT | CLI_OPT_JSON, cli_history},
+    {"discard", "VM", "Drop a VM's saved state",
+     "The VM's next start is a cold boot; what its memory held is lost.  Only\n"
+     "a VM that is SAVED has a saved state.  Asks first on a terminal, needs\n"
+     "--yes otherwise.",
+     1, 1, REACH | CLI_OPT_YES | CLI_OPT_JSON, cli_discard},
+};
+const size_t cli_n_commands = G_N_ELEMENTS(cli_commands);
+
+void
+cli_warn(const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    text = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    g_printerr("quickmig: warning: %s\n", text);
+}
+
+int
+cli_exit_code(const GError *error)
+{
+    if (error == NULL)
+        return CLI_EXIT_OK;
+    if (error->domain == CLI_USAGE)
+        return CLI_EXIT_USAGE;
+    if (error->domain != QM_ERROR)
+        return CLI_EXIT_FAILURE;
+    switch ((qm_error_code) error->code) {
+    case QM_ERROR_NOT_FOUND:
+    case QM_ERROR_UNFORMATTED:
+        return CLI_EXIT_NOT_FOUND;
+    case QM_ERROR_REFUSED:
+    case QM_ERROR_BUSY:
+    case QM_ERROR_CONFLICT:
+    case QM_ERROR_FOREIGN:
+    case QM_ERROR_MISMATCH:
+    case QM_ERROR_CANCELLED:
+        return CLI_EXIT_REFUSED;
+    default:
+        return CLI_EXIT_FAILURE;
+    }
+}
+
+/* The error as the document on standard output, for --json. */
+static void
+print_json_error(const GError *error, GString *out)
+{
+    g_autoptr(JsonBuilder) b = json_builder_new();
+
+    json_builder_begin_object(b);
+    cli_json_error(b, "error", error);
+    json_builder_end_object(b);
+    cli_json_print(b, out);
+}
+
+static int
+finish(const GString *out, const GError *error)
+{
+    /* As it is: g_print() would convert it. */
+    (void) fwrite(out->str, 1, out->len, stdout);
+    if (fflush(stdout) != 0) {
+        g_printerr("quickmig: cannot write to standard output\n");
+        return CLI_EXIT_FAILURE;
+    }
+    if (error != NULL)
+        g_printerr("quickmig: %s\n", error->message);
+    return cli_exit_code(error);
+}
+
+static void
+run_command(const cli_command *command, char **argv, GString *out,
+            GError **error)
+{
+    g_autoptr(cli_options) options = NULL;
+    g_autoptr(GError) e = NULL;
+
+    if (!cli_parse_options(command, argv, &options, error))
+        return;
+    if (options->help) {
+        cli_help_command(command, out);
+        return;
+    }
+    if (command->handler(options, out, &e))
+        return;
+    if (options->json && out->len == 0)
+        print_json_error(e, out);
+    g_propagate_error(error, g_steal_pointer(&e));
+}
+
+int
+cli_run(char **argv)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(GError) error = NULL;
+    const cli_command *command;
+    unsigned words;
+
+    if (argv[0] != NULL && argv[1] == NULL &&
+        (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0))
+        cli_help(cli_commands, cli_n_commands, out);
+    else if (argv[0] != NULL && argv[1] == NULL &&
+             strcmp(argv[0], "--version") == 0)
+        g_string_append(out, "quickmig " PACKAGE_VERSION "\n");
+    else if (cli_find_command(cli_commands, cli_n_commands, argv, &command,
+                              &words, &error))
+        run_command(command, argv + words, out, &error);
+    return finish(out, error);
+}
