@@ -20,7 +20,14 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/crc32c.c \
 	src/lib/crc32c.h \
 	src/lib/domxml.c \
+	src/lib/engine-disks.c \
+	src/lib/engine-monitor.c \
+	src/lib/engine-move.c \
+	src/lib/engine-start.c \
+	src/lib/engine-stop.c \
+	src/lib/engine.c \
 	src/lib/domxml.h \
+	src/lib/engine.h \
 	src/lib/error.c \
 	src/lib/gate-client.c \
 	src/lib/gate-client.h \
@@ -29,6 +36,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/image-write.c \
 	src/lib/image.h \
 	src/lib/lifecycle.c \
+	src/lib/local.c \
+	src/lib/local.h \
 	src/lib/log.c \
 	src/lib/log.h \
 	src/lib/lun.c \

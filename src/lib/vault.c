@@ -28,6 +28,7 @@ struct qm_vault {
     qm_vault_info info;
     int64_t deadline; /* of the calls that take none */
     int record_copy;  /* the one read last as valid and newer */
+    uint64_t sequence; /* highest read or tried */
 };
 
 static bool
@@ -143,9 +144,11 @@ qm_vault_read_record(qm_vault *v, qm_record *ret_record, GError **error)
         if (!v->ops->read(v->backend, QM_AREA_RECORD, i, buf[i], QM_RECORD_SIZE,
                           error))
             return prefix(v, error);
-    return qm_record_pick(buf[0], buf[1], v->info.uuid, ret_record,
-                          &v->record_copy, error) ||
-           prefix(v, error);
+    if (!qm_record_pick(buf[0], buf[1], v->info.uuid, ret_record,
+                        &v->record_copy, error))
+        return prefix(v, error);
+    v->sequence = MAX(v->sequence, ret_record->sequence);
+    return true;
 }
 
 static bool
@@ -166,7 +169,8 @@ qm_vault_write_record(qm_vault *v, qm_record *record, GError **error)
 {
     qm_record next = *record;
 
-    next.sequence++;
+    /* A number is used once, even where the write failed half way. */
+    next.sequence = ++v->sequence;
     next.key = v->ops->key(v->backend);
     if (!write_copies(v, &next, error))
         return prefix(v, error);

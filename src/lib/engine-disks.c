@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The VM's disks: one gate for each iSCSI LUN.  Disks on shared file systems
+ * or block devices have none; they are protected by cluster fencing only.
+ */
+#include "config.h"
+#include <inttypes.h>
+#include <string.h>
+#include "engine.h"
+
+static const qm_disk *
+disk_at(const qm_engine *e, guint i)
+{
+    return g_ptr_array_index(e->dom->disks, i);
+}
+
+static bool
+about(const qm_disk *disk, GError **error)
+{
+    g_prefix_error(error, "disk %s: ", disk->target);
+    return false;
+}
+
+static bool
+start_gate(qm_engine *e, const qm_disk *disk, uid_t uid, gid_t gid,
+           int64_t deadline, GError **error)
+{
+    qm_gate_config config = {
+        .vm_name = qm_vault_get_info(e->vault)->name,
+        .disk = disk,
+        .vault_url = qm_vault_get_url(e->vault),
+        .vault_secret = e->vault_secret,
+        .node_id = (uint16_t) qm__cluster_self(e->cluster)->id,
+        .qemu_uid = uid,
+        .qemu_gid = gid,
+        .reconnect_limit_s = e->params.reconnect_limit_s,
+    };
+    const char *name =
+        disk->url->secret != NULL ? disk->url->secret : disk->url->iqn;
+    char *secret = NULL;
+    bool ok;
+
+    if (disk->url->user != NULL &&
+        !qm__vm_secret(e->vm, name, deadline, &secret, error))
+        return false;
+    memcpy(config.vm_uuid, qm__engine_uuid(e), QM_UUID_LEN);
+    config.disk_secret = secret;
+    ok = qm__gate_start(&config, deadline, error);
+    qm__secret_free(secret);
+    return ok;
+}
+
+bool
+qm__disks_standby(qm_engine *e, int64_t deadline, GError **error)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (!qm__engine_need_xml(e, error))
+        return false;
+    if (e->dom->disks->len > 0 &&
+        !qm__vm_qemu_user(e->vm, deadline, &uid, &gid, error))
+        return false;
+    for (guint i = 0; i < e->dom->disks->len; i++)
+        if (!start_gate(e, disk_at(e, i), uid, gid, deadline, error))
+            return about(disk_at(e, i), error);
+    return true;
+}
+
+bool
+qm__disks_acquire(qm_engine *e, bool hold, int64_t deadline, GError **error)
+{
+    for (guint i = 0; i < e->dom->disks->len; i++) {
+        const qm_disk *disk = disk_at(e, i);
+
+        if (!disk->read_only &&
+            !qm__gate_acquire(qm__engine_uuid(e), disk->target,
+                              e->record.generation, hold, deadline, error))
+            return about(disk, error);
+    }
+    return true;
+}
+
+bool
+qm__disks_open(qm_engine *e, int64_t deadline, GError **error)
+{
+    if (!qm__engine_need_xml(e, error))
+        return false;
+    for (guint i = 0; i < e->dom->disks->len; i++)
+        if (!disk_at(e, i)->read_only &&
+            !qm__gate_open(qm__engine_uuid(e), disk_at(e, i)->target, deadline,
+                           error))
+            return about(disk_at(e, i), error);
+    return true;
+}
+
+bool
+qm__disks_drain(qm_engine *e, int64_t deadline, GError **error)
+{
+    for (guint i = 0; i < e->dom->disks->len; i++)
+        if (!disk_at(e, i)->read_only &&
+            !qm__gate_drain(qm__engine_uuid(e), disk_at(e, i)->target, deadline,
+                            error))
+            return about(disk_at(e, i), error);
+    return true;
+}
+
+void
+qm__disks_stop(qm_engine *e, int64_t deadline)
+{
+    g_autoptr(GError) ignored = NULL;
+
+    if (!qm__engine_need_xml(e, &ignored))
+        return;
+    for (guint i = 0; i < e->dom->disks->len; i++) {
+        g_autoptr(GError) why = NULL;
+
+        /* Without a domain a gate has nothing to write: one that does not
+         * end costs a process, not safety. */
+        if (!qm__gate_stop(qm__engine_uuid(e), disk_at(e, i)->target, deadline,
+                           &why))
+            qm__engine_report(e, "gate", "disk %s: cannot be ended: %s",
+                              disk_at(e, i)->target, why->message);
+    }
+}
+
+static bool
+check_gate(const qm_disk *disk, const qm_gate_status *s, uint64_t generation,
+           GError **error)
+{
+    if (disk->read_only)
+        return s->state != QM_GATE_FENCED;
+    if (s->generation == generation &&
+        (s->state == QM_GATE_OPEN || s->state == QM_GATE_RECONNECTING))
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_IO,
+                "its gate is %s, generation %" PRIu64 " (expected: open, "
+                "%" PRIu64 ")%s%s",
+                qm__gate_state_name(s->state), s->generation, generation,
+                s->reason[0] != '\0' ? ": " : "", s->reason);
+    return false;
+}
+
+bool
+qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
+                GError **error)
+{
+    if (!qm__engine_need_xml(e, error))
+        return false;
+    for (guint i = 0; i < e->dom->disks->len; i++) {
+        const qm_disk *disk = disk_at(e, i);
+        qm_gate_status status;
+
+        if (!qm__gate_get_status(qm__engine_uuid(e), disk->target, deadline,
+                                 &status, error) ||
+            !check_gate(disk, &status, generation, error))
+            return about(disk, error);
+    }
+    return true;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * Saving: RUNNING -> SAVING -> SAVED.  The guest stays here, paused, with its
+ * memory, until the commit is durable; whatever fails before it, the guest
+ * goes on.  After the commit it never resumes here.
+ */
+#include "config.h"
+#include <inttypes.h>
+#include <unistd.h>
+#include "engine.h"
+#include "fifo.h"
+
+#define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
+
+typedef struct {
+    qm_engine *e;
+    const qm_node *target; /* NULL: none */
+    int64_t next_look;
+} watch;
+
+/* A move delays all recovery in the cluster while it runs: when its target or
+ * quorum is lost there is something more urgent. */
+static bool
+keep_going(void *opaque, GError **error)
+{
+    watch *w = opaque;
+    bool quorate = true, member = true;
+
+    if (w->target == NULL || !qm__passed(w->next_look))
+        return true;
+    w->next_look = qm__deadline_in(LOOK_AROUND);
+    if (!qm__cluster_quorate(w->e->cluster, &quorate, error) ||
+        !qm__cluster_is_member(w->e->cluster, w->target->id, &member, error))
+        return false;
+    if (quorate && member)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_CANCELLED,
+                "the move is cancelled: %s%s",
+                quorate ? "the cluster lost its target " : "quorum is lost",
+                quorate ? w->target->name : "");
+    return false;
+}
+
+/* Streams the paused guest's state into the log, all but the last chunk. */
+static bool
+stream_out(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, qm_image_writer *w,
+           watch *watching, int64_t deadline, GError **error)
+{
+    uint8_t header[QM_FIFO_HEADER];
+    int fd;
+
+    return qm__fifo_read_begin(fifo, job, deadline, header, &fd, error) &&
+           qm__image_write_from(w, fd, header, sizeof header, deadline,
+                                keep_going, watching, error) &&
+           qm__fifo_read_finish(fifo, job, deadline, error);
+}
+
+/* What the guest wrote must be durable before an image says "go on from
+ * here"; the last chunk only after libvirt's success. */
+static bool
+finish_image(qm_engine *e, qm_image_writer *w, int64_t deadline, GError **error)
+{
+    return qm__disks_drain(e, qm__engine_call(e, deadline), error) &&
+           qm__image_write_last(w, deadline, error);
+}
+
+static bool
+write_image(qm_engine *e, const qm_node *target, int64_t deadline,
+            uint64_t *ret_length, GError **error)
+{
+    watch watching = {.e = e, .target = target};
+    g_autoptr(qm_image_writer) w = NULL;
+    g_autoptr(qm_fifo) fifo = NULL;
+    g_autoptr(qm_vm_job) job = NULL;
+    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), "");
+    qm_store *store;
+    bool ok;
+
+    qm__vault_set_deadline(e->vault, deadline);
+    if (!qm__vault_image(e->vault, e->record.image_id, true, &store, error) ||
+        !qm__fifo_new(dir, "save", &fifo, error) ||
+        !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), &job, error))
+        return false;
+    w = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
+                             e->params.compress);
+    ok = stream_out(e, fifo, job, w, &watching, deadline, error) &&
+         finish_image(e, w, deadline, error);
+    if (!ok)
+        qm__vm_job_abort(job);
+    *ret_length = qm__image_written(w);
+    return ok;
+}
+
+/* Before the commit nothing is lost: the guest goes on from its memory. */
+static bool
+roll_back(qm_engine *e, const char *why, GError **error)
+{
+    qm_figures figures = {.cause = why};
+    qm_decision d;
+
+    if (qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures, e->t.end, &d,
+                              error) &&
+        qm__disks_open(e, qm__engine_call(e, e->t.end), error) &&
+        qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error)) {
+        qm__engine_report(e, "rollback",
+                          "the guest goes on after %" PRIi64 " ms",
+                          (qm__now() - e->paused_at) / QM_MS);
+        return true;
+    }
+    return false;
+}
+
+static bool
+save_failed(qm_engine *e, GError *why, GError **error)
+{
+    g_autofree char *cause = g_strdup_printf("save: %s", why->message);
+    g_autoptr(GError) also = NULL;
+
+    qm__engine_report(e, "save", "failed: %s", why->message);
+    if (roll_back(e, cause, &also)) {
+        g_propagate_error(error, why);
+        return false;
+    }
+    g_set_error(error, QM_ERROR, QM_ERROR_LOST,
+                "save failed (%s) and it is not known how the record stands "
+                "(%s): the guest stays paused",
+                why->message, also->message);
+    g_error_free(why);
+    return false;
+}
+
+static bool
+suspend(qm_engine *e, GError **error)
+{
+    if (!qm__vm_suspend(e->vm, qm__engine_call(e, e->t.work), error))
+        return false;
+    e->paused_at = qm__now();
+    qm__engine_report(e, "suspend", "guest paused");
+    return true;
+}
+
+static bool
+commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
+{
+    qm_figures figures = {.bytes = length,
+                          .image_length = length,
+                          .duration_us = qm__now() - began,
+                          .pause_us = qm__now() - e->paused_at};
+    qm_decision d;
+
+    if (!qm__engine_transition(e, QM_EVENT_COMMIT, &figures, e->t.end, &d,
+                               error))
+        return false;
+    qm__engine_report(e, "commit",
+                      "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s", length,
+                      figures.duration_us / QM_MS,
+                      (double) length / (double) MAX(figures.duration_us, 1));
+    return true;
+}
+
+bool
+qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
+                GError **error)
+{
+    qm_figures figures = {.target = target};
+    int64_t began = qm__now();
+    uint64_t length;
+    GError *why = NULL;
+    qm_decision d;
+
+    if (!qm__engine_need_xml(e, error) ||
+        !qm__engine_transition(e, QM_EVENT_MOVE, &figures, deadline, &d, error))
+        return false;
+    if (!suspend(e, &why) || !write_image(e, target, deadline, &length, &why))
+        return save_failed(e, why, error);
+    if (!commit(e, length, began, &why))
+        return save_failed(e, why, error);
+    /* Committed: a leftover here costs memory and is cleared by the stop
+     * that follows; it is no reason to call the save a failure. */
+    if (!qm__engine_clear(e, e->t.end, &why)) {
+        qm__engine_report(e, "save", "leftover: %s", why->message);
+        g_error_free(why);
+    }
+    return true;
+}
+
+/* --- what the last save cost --------------------------------------------- */
+
+static void
+find_last_save(qm_engine *e)
+{
+    g_autoptr(GArray) entries = NULL;
+    g_autoptr(GError) ignored = NULL;
+
+    if (e->last_save_known)
+        return;
+    e->last_save_known = true;
+    if (!qm_vault_read_history(e->vault, &entries, &ignored))
+        return; /* then it is not known */
+    for (guint i = 0; i < entries->len; i++) {
+        const qm_history *h = &g_array_index(entries, qm_history, i);
+
+        if (h->to == QM_STATE_SAVED && h->bytes > 0 && h->duration_us > 0)
+            e->last_save = *h;
+    }
+}
+
+uint64_t
+qm__engine_rate(qm_engine *e)
+{
+    find_last_save(e);
+    if (e->last_save.duration_us == 0)
+        return 0;
+    return (uint64_t) ((double) e->last_save.bytes * QM_S /
+                       (double) e->last_save.duration_us);
+}
+
+uint64_t
+qm__engine_last_bytes(qm_engine *e)
+{
+    find_last_save(e);
+    return e->last_save.bytes;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * start and migrate_from: run the VM here, by restore or by cold boot.  The
+ * interlock stands first: what another node owns is left alone unless that
+ * node surely is gone.
+ */
+#include "config.h"
+#include <string.h>
+#include "engine.h"
+
+#define MAX_ROUNDS 8
+
+/* The right of a starter, asked with the record as it is. */
+static bool
+right_to_start(const qm_record *record, void *engine, GError **error)
+{
+    qm_engine *e = engine;
+    g_autofree char *why = NULL;
+    bool gone, quorate;
+
+    if (qm_lifecycle_owner(record, qm__cluster_self(e->cluster), false) !=
+        QM_OWNER_ALIVE)
+        return true;
+    if (!qm__cluster_owner_gone(e->cluster, qm__engine_uuid(e), record,
+                                qm__engine_call(e, e->t.end), &gone, &why,
+                                error) ||
+        !qm__cluster_quorate(e->cluster, &quorate, error))
+        return false;
+    if (gone && quorate)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
+                "VM %s is %s on %s, which is not surely gone (%s)",
+                qm_vault_get_info(e->vault)->name, qm_state_name(record->state),
+                record->owner.name,
+                gone ? "this partition has no quorum" : why);
+    return false;
+}
+
+/* Fencing can finish before corosync drops the node: wait before refusing. */
+static bool
+wait_for_owner(qm_engine *e, GError **error)
+{
+    g_autofree char *why = NULL;
+    int64_t limit = qm__deadline_in(qm__cluster_lag(e->cluster));
+    bool gone;
+
+    if (qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false) !=
+        QM_OWNER_ALIVE)
+        return true;
+    if (!qm__cluster_wait_gone(e->cluster, qm__engine_uuid(e), &e->record,
+                               MIN(limit, e->t.work), &gone, &why, error))
+        return false;
+    qm__engine_report(e, "interlock", "owner %s: %s: %s", e->record.owner.name,
+                      gone ? "gone" : "not surely gone", why);
+    return true; /* right_to_start() decides */
+}
+
+/* RUNNING here, domain running, gates open or waiting to be: done. */
+static bool
+is_running_here(qm_engine *e, bool *ret_running, GError **error)
+{
+    qm_vm_state state;
+
+    *ret_running = false;
+    if (e->record.state != QM_STATE_RUNNING ||
+        qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false) !=
+            QM_OWNER_SELF)
+        return true;
+    if (!qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state, error))
+        return false;
+    if (state != QM_VM_RUNNING)
+        return true;
+    if (!qm__disks_open(e, qm__engine_call(e, e->t.end), error))
+        return false;
+    *ret_running = true;
+    return true;
+}
+
+static bool
+keep_note(qm_engine *e, uint64_t generation, GError **error)
+{
+    qm_local note = {.generation = generation};
+    guint n = e->dom->disks->len;
+    bool ok;
+
+    memcpy(note.uuid, qm__engine_uuid(e), QM_UUID_LEN);
+    g_strlcpy(note.name, qm_vault_get_info(e->vault)->name, sizeof note.name);
+    note.disks = g_new0(char *, n + 1);
+    for (guint i = 0; i < n; i++) {
+        const qm_disk *disk = g_ptr_array_index(e->dom->disks, i);
+
+        note.disks[i] = g_strdup(disk->target);
+    }
+    ok = qm__local_write(qm_vault_get_url(e->vault), &note, error);
+    qm__local_clear(&note);
+    return ok;
+}
+
+static bool
+resume_here(qm_engine *e, GError **error)
+{
+    return qm__disks_open(e, qm__engine_call(e, e->t.end), error) &&
+           qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error);
+}
+
+/* A restore that failed through the image itself will fail everywhere: the
+ * policy decides at once.  Any other failure is counted, and left to another
+ * node while there are attempts. */
+static bool
+restore_failed(qm_engine *e, bool bad_image, GError *why, GError **error)
+{
+    g_autofree char *cause = g_strdup_printf("restore: %s", why->message);
+    qm_figures figures = {.cause = cause};
+    g_autoptr(GError) also = NULL;
+    qm_decision d;
+
+    qm__engine_report(e, "restore", "failed: %s", why->message);
+    if (!bad_image) {
+        g_propagate_error(error, why);
+        return false;
+    }
+    do {
+        if (!qm__engine_transition(e, QM_EVENT_RESTORE_FAILED, &figures,
+                                   e->t.end, &d, &also)) {
+            g_propagate_prefixed_error(error, why, "(also: %s) ",
+                                       also->message);
+            return false;
+        }
+    } while (g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT) &&
+             e->record.failed_restores < e->params.restore_attempts);
+    if (e->record.failed_restores < e->params.restore_attempts) {
+        g_propagate_prefixed_error(
+            error, why,
+            "restore failed, attempt %u of %u: ", e->record.failed_restores,
+            e->params.restore_attempts);
+        return false;
+    }
+    g_error_free(why);
+    return true; /* decide again: boot or refuse */
+}
+
+/* Does what the table says.  @ret_settled: false: decide again. */
+static bool
+carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
+{
+    GError *why = NULL;
+    bool bad_image = false;
+
+    *ret_settled = true;
+    switch (d->row->action) {
+    case QM_ACTION_COLD_BOOT:
+        return keep_note(e, e->record.generation, error) &&
+               qm__engine_boot(e, error);
+    case QM_ACTION_RESTORE:
+        if (qm__engine_restore(e, &bad_image, &why))
+            return keep_note(e, e->record.generation, error);
+        *ret_settled = false;
+        return restore_failed(e, bad_image, why, error);
+    case QM_ACTION_RESUME:
+        return resume_here(e, error);
+    case QM_ACTION_OPEN_GATES:
+        return qm__disks_open(e, qm__engine_call(e, e->t.end), error);
+    default:
+        *ret_settled = false;
+        return true;
+    }
+}
+
+/* What has to be sound before the record says that the VM is ours. */
+static bool
+prepare(qm_engine *e, GError **error)
+{
+    return qm__engine_need_xml(e, error) && keep_note(e, 0, error) &&
+           qm__disks_standby(e, qm__engine_call(e, e->t.end), error);
+}
+
+static bool
+run_here(qm_engine *e, GError **error)
+{
+    for (int i = 0; i < MAX_ROUNDS; i++) {
+        qm_decision d;
+        qm_facts facts;
+        bool settled;
+
+        if (!qm__engine_facts(e, &e->record, &facts, error))
+            return false;
+        qm_lifecycle_decide(&e->record, QM_EVENT_START, &facts, &d);
+        /* Leftovers go before the record says that this node boots it. */
+        if ((d.row->action == QM_ACTION_COLD_BOOT ||
+             d.row->action == QM_ACTION_RESTORE) &&
+            (!qm__engine_clear(e, e->t.end, error) || !prepare(e, error)))
+            return false;
+        if (!qm__engine_transition(e, QM_EVENT_START, NULL, e->t.end, &d,
+                                   error) ||
+            !carry_out(e, &d, &settled, error))
+            return false;
+        if (settled)
+            return true;
+    }
+    g_set_error(error, QM_ERROR, QM_ERROR_INTERNAL,
+                "VM %s: no end of deciding what to do",
+                qm_vault_get_info(e->vault)->name);
+    return false;
+}
+
+static bool
+start_locked(qm_engine *e, GError **error)
+{
+    bool running;
+
+    if (!qm_vault_read_record(e->vault, &e->record, error) ||
+        !is_running_here(e, &running, error))
+        return false;
+    if (running)
+        return true;
+    return wait_for_owner(e, error) &&
+           qm__engine_acquire(e, right_to_start, e->t.work, error) &&
+           run_here(e, error);
+}
+
+bool
+qm__engine_start(qm_engine *e, GError **error)
+{
+    if (!qm__engine_lock(e, e->t.work, error) || !start_locked(e, error))
+        return false;
+    qm__engine_done(e);
+    return true;
+}
+
+bool
+qm__engine_migrate_from(qm_engine *e, GError **error)
+{
+    qm_owner owner;
+
+    if (!qm__engine_lock(e, e->t.work, error) ||
+        !qm_vault_read_record(e->vault, &e->record, error))
+        return false;
+    owner = qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false);
+    if (e->record.state != QM_STATE_SAVED && owner != QM_OWNER_SELF) {
+        g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
+                    "VM %s is %s, owner %s: it was not saved for this node",
+                    qm_vault_get_info(e->vault)->name,
+                    qm_state_name(e->record.state), e->record.owner.name);
+        return false;
+    }
+    if (!start_locked(e, error))
+        return false;
+    qm__engine_done(e);
+    return true;
+}

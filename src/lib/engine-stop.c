@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * stop: afterwards nothing of the VM runs here, and the record does not say
+ * so either.  A stop that fails gets the node fenced, so it falls back from
+ * save to shutdown to destroy within its time; it fails only where it cannot
+ * tell.
+ */
+#include "config.h"
+#include <inttypes.h>
+#include <string.h>
+#include "engine.h"
+#include "reservation.h"
+
+bool
+qm__engine_clear(qm_engine *e, int64_t deadline, GError **error)
+{
+    if (!qm__vm_destroy(e->vm, qm__engine_call(e, deadline), error))
+        return false;
+    qm__disks_stop(e, qm__engine_call(e, deadline));
+    return true;
+}
+
+/* Off, disks flushed, and written so. */
+static bool
+power_off(qm_engine *e, const char *cause, GError **error)
+{
+    qm_figures figures = {.cause = cause};
+    g_autoptr(GError) why = NULL;
+    qm_decision d;
+
+    /* What the guest flushed is durable already; this is for the rest. */
+    if (qm__engine_need_xml(e, &why) &&
+        !qm__disks_drain(e, qm__engine_call(e, e->t.end), &why))
+        qm__engine_report(e, "stop", "disks not flushed: %s", why->message);
+    if (!qm__engine_transition(e, QM_EVENT_POWERED_OFF, &figures, e->t.end, &d,
+                               error))
+        return false;
+    qm__disks_stop(e, qm__engine_call(e, e->t.end));
+    return true;
+}
+
+static bool
+shut_down(qm_engine *e, GError **error)
+{
+    int64_t limit = MIN(e->t.fallback,
+                        qm__deadline_in(e->params.shutdown_timeout_s * QM_S));
+    g_autoptr(GError) why = NULL;
+
+    if (e->params.stop_action != QM_STOP_POWEROFF) {
+        qm__engine_report(e, "stop", "asking the guest to shut down");
+        if (qm__vm_shutdown(e->vm, limit, &why))
+            return power_off(e, "the guest shut down", error);
+        qm__engine_report(e, "stop",
+                          "the guest did not shut down (%s): "
+                          "powering it off",
+                          why->message);
+    }
+    return qm__vm_destroy(e->vm, e->t.end, error) &&
+           power_off(e, "powered off", error);
+}
+
+/* Will a save end in time?  At the rate of the last one, where known. */
+static bool
+save_fits(qm_engine *e)
+{
+    uint64_t rate = qm__engine_rate(e);
+    int64_t need, have = qm__remaining(e->t.work);
+    g_autoptr(GError) ignored = NULL;
+
+    if (!qm__engine_need_xml(e, &ignored) || rate == 0)
+        return true; /* not known: try */
+    need =
+        qm__transfer_time(MIN(e->dom->memory, qm__engine_last_bytes(e)), rate);
+    if (need <= have)
+        return true;
+    qm__engine_report(e, "stop",
+                      "a save would need about %" PRIi64 " s and there are "
+                      "%" PRIi64 " s: shutting the guest down instead; raise "
+                      "the stop timeout to %" PRIi64 " s",
+                      need / QM_S, have / QM_S, 2 * need / QM_S + 30);
+    return false;
+}
+
+static bool
+power_down(qm_engine *e, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (e->params.stop_action == QM_STOP_SAVE && save_fits(e)) {
+        if (qm__engine_save(e, NULL, e->t.work, &why))
+            return true;
+        if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        qm__engine_report(e, "stop",
+                          "save failed: %s: shutting the guest "
+                          "down instead",
+                          why->message);
+    }
+    return shut_down(e, error);
+}
+
+static bool
+carry_out(qm_engine *e, const qm_decision *d, GError **error)
+{
+    if (d->row->action == QM_ACTION_POWER_DOWN)
+        return power_down(e, error);
+    return qm__engine_clear(e, e->t.end, error);
+}
+
+/* The domain goes before the record says that it may be started elsewhere. */
+static bool
+settle(qm_engine *e, GError **error)
+{
+    qm_facts facts;
+    qm_decision d;
+
+    if (!qm__engine_facts(e, &e->record, &facts, error))
+        return false;
+    qm_lifecycle_decide(&e->record, QM_EVENT_STOP, &facts, &d);
+    if (d.row->action == QM_ACTION_DESTROY_FIRST &&
+        !qm__engine_clear(e, e->t.end, error))
+        return false;
+    return qm__engine_transition(e, QM_EVENT_STOP, NULL, e->t.end, &d, error) &&
+           carry_out(e, &d, error);
+}
+
+/* Believing OFF or SAVED needs a barrier when an action of this node was cut
+ * off: a write of it may still be on its way. */
+static bool
+needs_barrier(qm_engine *e, bool *ret_needs, GError **error)
+{
+    g_autofree char *marker = qm__marker_get(qm__engine_uuid(e));
+    uint64_t holder;
+
+    *ret_needs = true;
+    if (qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false) !=
+        QM_OWNER_NOBODY) {
+        *ret_needs = qm__right_own(&e->record, e, NULL);
+        return true;
+    }
+    if (marker != NULL)
+        return true;
+    if (!qm_vault_read_holder(e->vault, &holder, error))
+        return false;
+    *ret_needs = holder != 0 && qm__key_is_ours(holder) &&
+                 qm__key_node(holder) == qm__cluster_self(e->cluster)->id;
+    return true;
+}
+
+static bool
+stop_locked(qm_engine *e, GError **error)
+{
+    bool barrier;
+
+    if (!qm_vault_read_record(e->vault, &e->record, error) ||
+        !qm__tombstone_set(qm__engine_uuid(e), e->record.image_id, error) ||
+        !needs_barrier(e, &barrier, error))
+        return false;
+    if (!barrier)
+        return qm__engine_clear(e, e->t.end, error);
+    return qm__engine_acquire(e, qm__right_own, e->t.end, error) &&
+           settle(e, error);
+}
+
+bool
+qm__engine_stop(qm_engine *e, GError **error)
+{
+    const uint8_t *uuid = qm__engine_uuid(e);
+    g_autofree char *path = NULL;
+
+    /* The marker of an action that was cut off is looked at first, so that
+     * it is not overwritten by our own. */
+    if (!qm__runtime_prepare(uuid, error))
+        return false;
+    path = qm__vm_path(uuid, "lock");
+    if (!qm__lock_take(path, e->action, e->t.fallback, &e->lock, error) ||
+        !stop_locked(e, error))
+        return false;
+    qm__marker_clear(uuid);
+    qm__local_remove(qm_vault_get_url(e->vault));
+    return true;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The engine's foundation: what is read and seen goes into the lifecycle
+ * table, what comes out is written to the vault, and a write whose outcome is
+ * unknown is resolved only by acquiring and reading again.
+ */
+#include "config.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include "engine.h"
+
+#define MAX_TRIES 8 /* of one transition whose outcome was unknown */
+
+const uint8_t *
+qm__engine_uuid(const qm_engine *e)
+{
+    return qm_vault_get_info(e->vault)->uuid;
+}
+
+int64_t
+qm__engine_call(const qm_engine *e, int64_t limit)
+{
+    return MIN(limit, qm__deadline_in(e->t.call));
+}
+
+void
+qm__engine_report(qm_engine *e, const char *step, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    if (e->report == NULL)
+        return;
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    e->report(e->report_opaque, step, text);
+}
+
+/* The vault's CHAP secret, out of libvirt's secrets. */
+static bool
+fetch_vault_secret(qm_engine *e, GError **error)
+{
+    static const uint8_t nobody[QM_UUID_LEN];
+    g_autoptr(qm_vm) vm = NULL;
+    const char *name = e->url->secret != NULL ? e->url->secret : e->url->iqn;
+    int64_t deadline = qm__engine_call(e, e->t.end);
+
+    if (e->url->user == NULL)
+        return true;
+    return qm__vm_open(e->params.hypervisor, nobody, deadline, &vm, error) &&
+           qm__vm_secret(vm, name, deadline, &e->vault_secret, error);
+}
+
+bool
+qm__engine_open(qm_engine *e, GError **error)
+{
+    qm_vault_params params = {.url = e->params.vault};
+
+    if (!qm_url_parse(e->params.vault, &e->url, error) ||
+        !qm__cluster_open(qm__engine_call(e, e->t.end), &e->cluster, error) ||
+        !fetch_vault_secret(e, error))
+        return false;
+    params.chap_secret = e->vault_secret;
+    params.node_id = (uint16_t) qm__cluster_self(e->cluster)->id;
+    return qm_vault_open(&params, qm__engine_call(e, e->t.end), &e->vault,
+                         error) &&
+           qm__vm_open(e->params.hypervisor, qm__engine_uuid(e),
+                       qm__engine_call(e, e->t.end), &e->vm, error);
+}
+
+void
+qm__engine_close(qm_engine *e)
+{
+    g_clear_pointer(&e->lock, qm__lock_release);
+    g_clear_pointer(&e->vm, qm__vm_close);
+    g_clear_pointer(&e->vault, qm_vault_close);
+    g_clear_pointer(&e->cluster, qm__cluster_close);
+    g_clear_pointer(&e->dom, qm__domxml_free);
+    g_clear_pointer(&e->url, qm_url_free);
+    g_clear_pointer(&e->vault_secret, qm__secret_free);
+    g_clear_pointer(&e->xml, g_free);
+}
+
+bool
+qm__engine_need_xml(qm_engine *e, GError **error)
+{
+    g_autofree char *xml = NULL;
+    g_autoptr(qm_domxml) dom = NULL;
+
+    if (e->dom != NULL)
+        return true;
+    if (!qm_vault_read_xml(e->vault, &xml, error) ||
+        !qm__domxml_parse(xml, &dom, error))
+        return false;
+    if (memcmp(dom->uuid, qm__engine_uuid(e), QM_UUID_LEN) != 0) {
+        g_set_error(error, QM_ERROR, QM_ERROR_MISMATCH,
+                    "vault %s: its domain XML is of another VM",
+                    qm_vault_get_url(e->vault));
+        return false;
+    }
+    e->xml = g_steal_pointer(&xml);
+    e->dom = g_steal_pointer(&dom);
+    return true;
+}
+
+bool
+qm__engine_lock(qm_engine *e, int64_t deadline, GError **error)
+{
+    const uint8_t *uuid = qm__engine_uuid(e);
+    g_autofree char *path = NULL;
+
+    if (!qm__runtime_prepare(uuid, error))
+        return false;
+    path = qm__vm_path(uuid, "lock");
+    return qm__lock_take(path, e->action, deadline, &e->lock, error) &&
+           qm__marker_set(uuid, e->action, error);
+}
+
+void
+qm__engine_done(qm_engine *e)
+{
+    qm__marker_clear(qm__engine_uuid(e));
+}
+
+/* --- facts --------------------------------------------------------------- */
+
+static bool
+see_domain(qm_engine *e, qm_domain *ret_domain, GError **error)
+{
+    qm_vm_state state;
+
+    if (!qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state, error))
+        return false;
+    *ret_domain = state == QM_VM_NONE      ? QM_DOMAIN_NONE
+                  : state == QM_VM_RUNNING ? QM_DOMAIN_RUNNING
+                                           : QM_DOMAIN_PAUSED;
+    return true;
+}
+
+static bool
+see_owner(qm_engine *e, const qm_record *record, qm_owner *ret_owner,
+          GError **error)
+{
+    const qm_node *self = qm__cluster_self(e->cluster);
+    qm_owner owner = qm_lifecycle_owner(record, self, false);
+    g_autofree char *why = NULL;
+    bool gone;
+
+    if (owner == QM_OWNER_ALIVE) {
+        if (!qm__cluster_owner_gone(e->cluster, qm__engine_uuid(e), record,
+                                    qm__engine_call(e, e->t.end), &gone, &why,
+                                    error))
+            return false;
+        owner = qm_lifecycle_owner(record, self, gone);
+    }
+    *ret_owner = owner;
+    return true;
+}
+
+/* The image matters only where a save was cut off. */
+static bool
+see_image(qm_engine *e, const qm_record *record, qm_image_state *ret_image,
+          GError **error)
+{
+    qm_store *store;
+    uint64_t length;
+    bool complete = false;
+    g_autoptr(GError) why = NULL;
+
+    *ret_image = QM_IMAGE_INCOMPLETE;
+    if (record->state != QM_STATE_SAVING)
+        return true;
+    if (!qm__vault_image(e->vault, record->image_id, false, &store, &why)) {
+        if (g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT))
+            return true; /* it was never begun */
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    if (!qm__image_check(store, qm__engine_uuid(e), record->image_id, e->t.work,
+                         &complete, &length, error))
+        return false;
+    if (complete)
+        *ret_image = QM_IMAGE_COMPLETE;
+    return true;
+}
+
+static qm_restore_policy
+see_policy(const qm_engine *e, const qm_record *record)
+{
+    if (record->failed_restores < e->params.restore_attempts)
+        return QM_RESTORE_ALLOWED;
+    return e->params.on_restore_failure == QM_FAILURE_BOOT ? QM_RESTORE_BOOT
+                                                           : QM_RESTORE_BLOCK;
+}
+
+bool
+qm__engine_facts(qm_engine *e, const qm_record *record, qm_facts *facts,
+                 GError **error)
+{
+    qm_facts f = {.self = *qm__cluster_self(e->cluster),
+                  .restore = see_policy(e, record),
+                  .image = QM_IMAGE_INCOMPLETE,
+                  .now_us = g_get_real_time()};
+
+    if (!see_owner(e, record, &f.owner, error) ||
+        !see_domain(e, &f.domain, error))
+        return false;
+    if (f.owner != QM_OWNER_ALIVE && !see_image(e, record, &f.image, error))
+        return false;
+    *facts = f;
+    return true;
+}
+
+/* --- acquire and write --------------------------------------------------- */
+
+bool
+qm__right_own(const qm_record *record, void *engine, GError **error)
+{
+    qm_engine *e = engine;
+    qm_owner owner =
+        qm_lifecycle_owner(record, qm__cluster_self(e->cluster), false);
+
+    if (owner != QM_OWNER_ALIVE)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
+                "VM %s is %s on %s: not this node's any more",
+                qm_vault_get_info(e->vault)->name, qm_state_name(record->state),
+                record->owner.name);
+    return false;
+}
+
+bool
+qm__engine_acquire(qm_engine *e, qm_right_fn right, int64_t deadline,
+                   GError **error)
+{
+    e->right = right;
+    return qm_vault_acquire(e->vault, right, e, deadline, &e->record, error);
+}
+
+static bool
+write_next(qm_engine *e, const qm_transition *row, qm_record *next,
+           const qm_figures *figures, GError **error)
+{
+    qm_history entry = {
+        .time_us = next->time_us,
+        .generation = next->generation,
+        .from = row->from,
+        .to = row->to,
+        .node_id = qm__cluster_self(e->cluster)->id,
+        .bytes = figures->bytes,
+        .duration_us = (uint64_t) figures->duration_us,
+        .pause_us = (uint64_t) figures->pause_us,
+    };
+    g_autoptr(GError) ignored = NULL;
+
+    if (!qm_vault_write_record(e->vault, next, error))
+        return false;
+    e->record = *next;
+    entry.sequence = next->sequence;
+    g_strlcpy(entry.node, qm__cluster_self(e->cluster)->name,
+              sizeof entry.node);
+    g_strlcpy(entry.cause, next->cause, sizeof entry.cause);
+    /* The record counts; a history with a gap is no reason to fail. */
+    (void) qm_vault_append_history(e->vault, &entry, &ignored);
+    return true;
+}
+
+/* One decision on the record as known, written. */
+static bool
+try_transition(qm_engine *e, qm_event event, const qm_figures *figures,
+               qm_decision *d, GError **error)
+{
+    qm_facts facts;
+
+    if (!qm__engine_facts(e, &e->record, &facts, error))
+        return false;
+    if (figures->target != NULL)
+        facts.target = *figures->target;
+    facts.cause = figures->cause;
+    qm_lifecycle_decide(&e->record, event, &facts, d);
+    if (d->row->action == QM_ACTION_REFUSE) {
+        g_set_error(error, QM_ERROR, QM_ERROR_REFUSED, "VM %s is %s%s%s: %s",
+                    qm_vault_get_info(e->vault)->name,
+                    qm_state_name(e->record.state),
+                    e->record.owner.name[0] != '\0' ? ", owner " : "",
+                    e->record.owner.name, d->row->why);
+        return false;
+    }
+    if (!d->write)
+        return true;
+    if (event == QM_EVENT_COMMIT)
+        d->next.image_length = figures->image_length;
+    if (!write_next(e, d->row, &d->next, figures, error))
+        return false;
+    qm__engine_report(e, "record", "%s -> %s, generation %" PRIu64 ": %s",
+                      qm_state_name(d->row->from), qm_state_name(d->row->to),
+                      d->next.generation, d->next.cause);
+    return true;
+}
+
+static bool
+is_unknown_outcome(const GError *error)
+{
+    return g_error_matches(error, QM_ERROR, QM_ERROR_LOST) ||
+           g_error_matches(error, QM_ERROR, QM_ERROR_CONFLICT) ||
+           g_error_matches(error, QM_ERROR, QM_ERROR_TIMEOUT);
+}
+
+bool
+qm__engine_transition(qm_engine *e, qm_event event, const qm_figures *figures,
+                      int64_t deadline, qm_decision *ret_decision,
+                      GError **error)
+{
+    static const qm_figures none;
+
+    for (int i = 0;; i++) {
+        g_autoptr(GError) why = NULL;
+        qm_decision d;
+
+        qm__vault_set_deadline(e->vault, qm__engine_call(e, deadline));
+        if (try_transition(e, event, figures != NULL ? figures : &none, &d,
+                           &why)) {
+            *ret_decision = d;
+            return true;
+        }
+        if (!is_unknown_outcome(why) || i == MAX_TRIES ||
+            qm__passed(deadline)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        qm__engine_report(e, "record", "outcome unknown (%s): acquiring anew",
+                          why->message);
+        if (!qm__engine_acquire(e, e->right, deadline, error))
+            return false;
+    }
+}

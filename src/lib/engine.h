@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_ENGINE_H
+#define QM_ENGINE_H
+
+/*
+ * What it takes to start, stop, watch and move one VM on this node: the
+ * vault, the libvirt domain, the gates and the cluster, brought together
+ * under the lifecycle table.  One engine serves one action.
+ */
+#include "cluster.h"
+#include "domxml.h"
+#include "gate-client.h"
+#include "image.h"
+#include "local.h"
+#include "runtime.h"
+#include "timeouts.h"
+#include "vault-backend.h"
+#include "vm.h"
+
+typedef enum { QM_STOP_SAVE, QM_STOP_SHUTDOWN, QM_STOP_POWEROFF } qm_stop;
+typedef enum { QM_FAILURE_BOOT, QM_FAILURE_BLOCK } qm_failure;
+
+/* The resource's parameters.  Strings belong to the caller. */
+typedef struct {
+    const char *vault;
+    const char *hypervisor;
+    qm_stop stop_action;
+    qm_failure on_restore_failure;
+    unsigned restore_attempts;
+    unsigned shutdown_timeout_s;
+    qm_codec compress;
+    unsigned reconnect_limit_s;
+} qm_params;
+
+/* One step done, for the log.  @step: one word; @text: with figures. */
+typedef void (*qm_report)(void *opaque, const char *step, const char *text);
+
+typedef struct {
+    qm_params params;
+    qm_timeouts t;
+    const char *action; /* "start" */
+    qm_report report;
+    void *report_opaque;
+
+    qm_cluster *cluster;
+    qm_vault *vault;
+    qm_url *url;
+    char *vault_secret; /* CHAP; NULL: none */
+    qm_vm *vm;
+    qm_domxml *dom;    /* parsed from the vault's XML; NULL: not yet */
+    char *xml;         /* the vault's XML */
+    qm_right_fn right; /* of the last acquire */
+    qm_lock *lock;     /* the VM's node lock; NULL: not taken */
+    qm_record record;  /* as read or written last */
+    int64_t began;     /* the action, monotonic µs */
+    int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
+    bool last_save_known;
+    qm_history last_save; /* zero: there was none */
+} qm_engine;
+
+/* --- engine.c ------------------------------------------------------------ */
+
+/* Connects to cluster, vault and libvirt (no domain XML yet). */
+bool qm__engine_open(qm_engine *e, GError **error);
+void qm__engine_close(qm_engine *e);
+/* Reads and parses the vault's domain XML once. */
+bool qm__engine_need_xml(qm_engine *e, GError **error);
+/* Takes the VM's node lock and sets the marker. */
+bool qm__engine_lock(qm_engine *e, int64_t deadline, GError **error);
+/* Clears the marker: the action came to its end. */
+void qm__engine_done(qm_engine *e);
+void qm__engine_report(qm_engine *e, const char *step, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+const uint8_t *qm__engine_uuid(const qm_engine *e);
+/* Deadline of one short call within @limit. */
+int64_t qm__engine_call(const qm_engine *e, int64_t limit);
+
+/* Fills @facts for @record: owner, domain, image, policy. */
+bool qm__engine_facts(qm_engine *e, const qm_record *record, qm_facts *facts,
+                      GError **error);
+/* Acquires the vault; @right decides with the record as it is now. */
+bool qm__engine_acquire(qm_engine *e, qm_right_fn right, int64_t deadline,
+                        GError **error);
+/* Right of an owner: the record is this node's, or nobody's. */
+bool qm__right_own(const qm_record *record, void *engine, GError **error);
+
+/* Figures that go into the history with a transition. */
+typedef struct {
+    uint64_t bytes;
+    int64_t duration_us;
+    int64_t pause_us;
+    uint64_t image_length; /* COMMIT: goes into the record */
+    const qm_node *target; /* MOVE; NULL: none */
+    const char *cause;     /* NULL: the row's own words */
+} qm_figures;
+
+/* Decides on the record as known, and writes what comes next.  Needs the
+ * vault acquired.  When the write's outcome is unknown: acquires, reads and
+ * decides again.  REFUSED with the row's reason. */
+bool qm__engine_transition(qm_engine *e, qm_event event,
+                           const qm_figures *figures, int64_t deadline,
+                           qm_decision *ret_decision, GError **error);
+
+/* --- engine-disks.c: all gates of the VM --------------------------------- */
+
+bool qm__disks_standby(qm_engine *e, int64_t deadline, GError **error);
+bool
+qm__disks_acquire(qm_engine *e, bool hold, int64_t deadline, GError **error);
+bool qm__disks_open(qm_engine *e, int64_t deadline, GError **error);
+bool qm__disks_drain(qm_engine *e, int64_t deadline, GError **error);
+void qm__disks_stop(qm_engine *e, int64_t deadline);
+/* All gates owner of this generation and able to serve? */
+bool qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
+                     GError **error);
+
+/* --- the actions --------------------------------------------------------- */
+
+bool qm__engine_start(qm_engine *e, GError **error);
+bool qm__engine_migrate_from(qm_engine *e, GError **error);
+bool qm__engine_migrate_to(qm_engine *e, const char *target, GError **error);
+bool qm__engine_stop(qm_engine *e, GError **error);
+/* @ret_running: false: surely not running here. */
+bool
+qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error);
+
+/* --- parts of actions ---------------------------------------------------- */
+
+/* Destroys a domain that must not be here, and ends its gates. */
+bool qm__engine_clear(qm_engine *e, int64_t deadline, GError **error);
+/* Record RUNNING is written: take the disks and boot. */
+bool qm__engine_boot(qm_engine *e, GError **error);
+/* Load the image, take over, resume.  @ret_bad_image: the image itself is at
+ * fault (or QEMU refuses it), so that trying again is counted. */
+bool qm__engine_restore(qm_engine *e, bool *ret_bad_image, GError **error);
+/* From RUNNING (or a cut-off save) to SAVED; on failure the guest runs on,
+ * unless @error is LOST (not known whether it is committed). */
+bool qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
+                     GError **error);
+
+/* What the last save cost: bytes per second, and bytes; 0: not known. */
+uint64_t qm__engine_rate(qm_engine *e);
+uint64_t qm__engine_last_bytes(qm_engine *e);
+
+#endif

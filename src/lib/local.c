@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The note that a node keeps of the VMs it started.  A key file below /run:
+ * it goes with the boot that it speaks of.
+ */
+#include "config.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+#include "local.h"
+#include "runtime.h"
+
+#define GROUP "vm"
+
+static char *
+path_of(const char *url)
+{
+    g_autofree char *hash =
+        g_compute_checksum_for_string(G_CHECKSUM_SHA1, url, -1);
+
+    return g_build_filename(qm__run_dir(), "local", hash, NULL);
+}
+
+bool
+qm__local_write(const char *url, const qm_local *local, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) why = NULL;
+    g_autofree char *path = path_of(url);
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *text = NULL;
+    char uuid[UUID_STR_LEN];
+    gsize length;
+
+    uuid_unparse_lower(local->uuid, uuid);
+    g_key_file_set_string(file, GROUP, "vault", url);
+    g_key_file_set_string(file, GROUP, "uuid", uuid);
+    g_key_file_set_string(file, GROUP, "name", local->name);
+    g_key_file_set_uint64(file, GROUP, "generation", local->generation);
+    if (local->disks != NULL)
+        g_key_file_set_string_list(file, GROUP, "disks",
+                                   (const char *const *) local->disks,
+                                   g_strv_length(local->disks));
+    text = g_key_file_to_data(file, &length, NULL);
+    if (g_mkdir_with_parents(dir, 0700) < 0 ||
+        !g_file_set_contents_full(path, text, (gssize) length,
+                                  G_FILE_SET_CONTENTS_CONSISTENT, 0600, &why)) {
+        g_set_error(error, QM_ERROR, QM_ERROR_IO, "writing %s: %s", path,
+                    why != NULL ? why->message : g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+bool
+qm__local_read(const char *url, qm_local *ret_local, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) why = NULL;
+    g_autofree char *path = path_of(url);
+    g_autofree char *uuid = NULL;
+    g_autofree char *name = NULL;
+    qm_local l = {0};
+
+    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &why)) {
+        bool absent = g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+
+        g_set_error(error, QM_ERROR, absent ? QM_ERROR_NOT_FOUND : QM_ERROR_IO,
+                    "reading %s: %s", path, why->message);
+        return false;
+    }
+    uuid = g_key_file_get_string(file, GROUP, "uuid", NULL);
+    name = g_key_file_get_string(file, GROUP, "name", NULL);
+    if (uuid == NULL || name == NULL || uuid_parse(uuid, l.uuid) != 0) {
+        g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT, "%s is damaged", path);
+        return false;
+    }
+    g_strlcpy(l.name, name, sizeof l.name);
+    l.generation = g_key_file_get_uint64(file, GROUP, "generation", NULL);
+    l.disks = g_key_file_get_string_list(file, GROUP, "disks", NULL, NULL);
+    *ret_local = l;
+    return true;
+}
+
+void
+qm__local_clear(qm_local *local)
+{
+    g_strfreev(local->disks);
+    memset(local, 0, sizeof *local);
+}
+
+void
+qm__local_remove(const char *url)
+{
+    g_autofree char *path = path_of(url);
+
+    (void) unlink(path); /* absent is what is wanted */
+}
