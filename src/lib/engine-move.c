@@ -74,7 +74,8 @@ move_locked(qm_engine *e, const char *target, GError **error)
 bool
 qm__engine_migrate_to(qm_engine *e, const char *target, GError **error)
 {
-    if (!qm__engine_lock(e, e->t.work, error) || !move_locked(e, target, error))
+    if (!qm__engine_lock(e, e->t.work, error) || !qm__engine_mark(e, error) ||
+        !move_locked(e, target, error))
         return false;
     qm__engine_done(e);
     qm__local_remove(qm_vault_get_url(e->vault));

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 #include "engine.h"
-#include "fifo.h"
+#include "stream.h"
 
 bool
 qm__engine_boot(qm_engine *e, GError **error)
@@ -37,17 +37,17 @@ stream_in(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, uint64_t *ret_bytes,
 {
     g_autoptr(qm_image_reader) r = NULL;
     qm_store *store;
-    int fd;
 
     qm__vault_set_deadline(e->vault, e->t.work);
     if (!qm__vault_image(e->vault, e->record.image_id, false, &store, error))
         return false;
     r = qm__image_reader_new(store, qm__engine_uuid(e), e->record.image_id);
-    if (!qm__fifo_write_begin(fifo, job, e->t.work, &fd, error) ||
-        !qm__image_read_to(r, fd, false, e->t.work, NULL, NULL, error))
+    if (!qm__fifo_connect(fifo, qm__vm_job_fd(job), e->t.work, error) ||
+        !qm__image_read_to(r, qm__fifo_fd(fifo), false, e->t.work, NULL, NULL,
+                           error))
         return false;
     *ret_bytes = qm__image_read_bytes(r);
-    qm__fifo_write_finish(fifo);
+    qm__fifo_close(fifo);
     return qm__vm_job_wait(job, e->t.work, error);
 }
 
@@ -66,19 +66,19 @@ load(qm_engine *e, bool *ret_bad_image, GError **error)
 {
     g_autoptr(qm_fifo) fifo = NULL;
     g_autoptr(qm_vm_job) job = NULL;
-    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), "");
+    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
     int64_t began = qm__now();
     uint64_t bytes = 0;
     GError *why = NULL;
 
-    if (!qm__fifo_new(dir, "restore", &fifo, error) ||
+    if (!qm__fifo_new(dir, QM_FIFO_RESTORE, &fifo, error) ||
         !qm__vm_restore_begin(e->vm, qm__fifo_path(fifo), NULL, &job, error))
         return false;
     if (!stream_in(e, fifo, job, &bytes, &why)) {
         g_autoptr(GError) also = NULL;
 
         *ret_bad_image = is_image_fault(why);
-        qm__fifo_write_finish(fifo);
+        qm__fifo_close(fifo);
         /* libvirt's own words tell more than a broken pipe. */
         if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
             g_error_matches(why, QM_ERROR, QM_ERROR_IO))

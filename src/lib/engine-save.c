@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 #include "engine.h"
-#include "fifo.h"
+#include "stream.h"
 
 #define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
 
@@ -44,16 +44,15 @@ keep_going(void *opaque, GError **error)
 
 /* Streams the paused guest's state into the log, all but the last chunk. */
 static bool
-stream_out(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, qm_image_writer *w,
-           watch *watching, int64_t deadline, GError **error)
+stream_out(qm_fifo *fifo, qm_vm_job *job, qm_image_writer *w, watch *watching,
+           int64_t deadline, GError **error)
 {
-    uint8_t header[QM_FIFO_HEADER];
-    int fd;
+    uint8_t header[QM_SAVE_HEADER];
 
-    return qm__fifo_read_begin(fifo, job, deadline, header, &fd, error) &&
-           qm__image_write_from(w, fd, header, sizeof header, deadline,
-                                keep_going, watching, error) &&
-           qm__fifo_read_finish(fifo, job, deadline, error);
+    return qm__fifo_take(fifo, qm__vm_job_fd(job), deadline, header, error) &&
+           qm__image_write_from(w, qm__fifo_fd(fifo), header, sizeof header,
+                                deadline, keep_going, watching, error) &&
+           qm__vm_job_wait(job, deadline, error);
 }
 
 /* What the guest wrote must be durable before an image says "go on from
@@ -65,6 +64,19 @@ finish_image(qm_engine *e, qm_image_writer *w, int64_t deadline, GError **error)
            qm__image_write_last(w, deadline, error);
 }
 
+/* The stream broke: libvirt's own words tell more than a closed pipe. */
+static void
+end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
+{
+    g_autoptr(GError) also = NULL;
+
+    qm__vm_job_abort(job);
+    qm__fifo_close(fifo);
+    if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
+        why != NULL && g_error_matches(*why, QM_ERROR, QM_ERROR_IO))
+        g_prefix_error(why, "%s; ", also->message);
+}
+
 static bool
 write_image(qm_engine *e, const qm_node *target, int64_t deadline,
             uint64_t *ret_length, GError **error)
@@ -73,23 +85,24 @@ write_image(qm_engine *e, const qm_node *target, int64_t deadline,
     g_autoptr(qm_image_writer) w = NULL;
     g_autoptr(qm_fifo) fifo = NULL;
     g_autoptr(qm_vm_job) job = NULL;
-    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), "");
+    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
     qm_store *store;
-    bool ok;
 
     qm__vault_set_deadline(e->vault, deadline);
     if (!qm__vault_image(e->vault, e->record.image_id, true, &store, error) ||
-        !qm__fifo_new(dir, "save", &fifo, error) ||
+        !qm__fifo_new(dir, QM_FIFO_SAVE, &fifo, error) ||
         !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), &job, error))
         return false;
     w = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
                              e->params.compress);
-    ok = stream_out(e, fifo, job, w, &watching, deadline, error) &&
-         finish_image(e, w, deadline, error);
-    if (!ok)
-        qm__vm_job_abort(job);
+    if (!stream_out(fifo, job, w, &watching, deadline, error)) {
+        end_job(e, fifo, job, error);
+        return false;
+    }
+    if (!finish_image(e, w, deadline, error))
+        return false;
     *ret_length = qm__image_written(w);
-    return ok;
+    return true;
 }
 
 /* Before the commit nothing is lost: the guest goes on from its memory. */
@@ -99,9 +112,13 @@ roll_back(qm_engine *e, const char *why, GError **error)
     qm_figures figures = {.cause = why};
     qm_decision d;
 
-    if (qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures, e->t.end, &d,
-                              error) &&
-        qm__disks_open(e, qm__engine_call(e, e->t.end), error) &&
+    if (!qm__engine_reconnect(e, error) ||
+        !qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures, e->t.end, &d,
+                               error))
+        return false;
+    if (d.row->action != QM_ACTION_RESUME)
+        return true; /* the guest itself is gone */
+    if (qm__disks_open(e, qm__engine_call(e, e->t.end), error) &&
         qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error)) {
         qm__engine_report(e, "rollback",
                           "the guest goes on after %" PRIi64 " ms",
@@ -144,7 +161,6 @@ static bool
 commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
 {
     qm_figures figures = {.bytes = length,
-                          .image_length = length,
                           .duration_us = qm__now() - began,
                           .pause_us = qm__now() - e->paused_at};
     qm_decision d;

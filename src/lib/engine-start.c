@@ -222,7 +222,8 @@ start_locked(qm_engine *e, GError **error)
 bool
 qm__engine_start(qm_engine *e, GError **error)
 {
-    if (!qm__engine_lock(e, e->t.work, error) || !start_locked(e, error))
+    if (!qm__engine_lock(e, e->t.work, error) || !qm__engine_mark(e, error) ||
+        !start_locked(e, error))
         return false;
     qm__engine_done(e);
     return true;
@@ -233,7 +234,7 @@ qm__engine_migrate_from(qm_engine *e, GError **error)
 {
     qm_owner owner;
 
-    if (!qm__engine_lock(e, e->t.work, error) ||
+    if (!qm__engine_lock(e, e->t.work, error) || !qm__engine_mark(e, error) ||
         !qm_vault_read_record(e->vault, &e->record, error))
         return false;
     owner = qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false);

@@ -168,18 +168,11 @@ stop_locked(qm_engine *e, GError **error)
 bool
 qm__engine_stop(qm_engine *e, GError **error)
 {
-    const uint8_t *uuid = qm__engine_uuid(e);
-    g_autofree char *path = NULL;
-
-    /* The marker of an action that was cut off is looked at first, so that
-     * it is not overwritten by our own. */
-    if (!qm__runtime_prepare(uuid, error))
+    /* No marker of its own: that of an action that was cut off counts until
+     * the stop has settled it. */
+    if (!qm__engine_lock(e, e->t.fallback, error) || !stop_locked(e, error))
         return false;
-    path = qm__vm_path(uuid, "lock");
-    if (!qm__lock_take(path, e->action, e->t.fallback, &e->lock, error) ||
-        !stop_locked(e, error))
-        return false;
-    qm__marker_clear(uuid);
+    qm__engine_done(e);
     qm__local_remove(qm_vault_get_url(e->vault));
     return true;
 }

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include "engine.h"
+#include "stream.h"
 
 #define MAX_TRIES 8 /* of one transition whose outcome was unknown */
 
@@ -71,6 +72,19 @@ qm__engine_open(qm_engine *e, GError **error)
                        qm__engine_call(e, e->t.end), &e->vm, error);
 }
 
+bool
+qm__engine_reconnect(qm_engine *e, GError **error)
+{
+    g_autoptr(qm_vm) vm = NULL;
+
+    if (!qm__vm_open(e->params.hypervisor, qm__engine_uuid(e),
+                     qm__engine_call(e, e->t.end), &vm, error))
+        return false;
+    qm__vm_close(e->vm);
+    e->vm = g_steal_pointer(&vm);
+    return true;
+}
+
 void
 qm__engine_close(qm_engine *e)
 {
@@ -110,13 +124,20 @@ bool
 qm__engine_lock(qm_engine *e, int64_t deadline, GError **error)
 {
     const uint8_t *uuid = qm__engine_uuid(e);
-    g_autofree char *path = NULL;
+    g_autofree char *dir = qm__vm_path(uuid, NULL);
+    g_autofree char *path = qm__vm_path(uuid, "lock");
 
-    if (!qm__runtime_prepare(uuid, error))
+    if (!qm__runtime_prepare(uuid, error) ||
+        !qm__lock_take(path, e->action, deadline, &e->lock, error))
         return false;
-    path = qm__vm_path(uuid, "lock");
-    return qm__lock_take(path, e->action, deadline, &e->lock, error) &&
-           qm__marker_set(uuid, e->action, error);
+    qm__fifo_sweep(dir);
+    return true;
+}
+
+bool
+qm__engine_mark(qm_engine *e, GError **error)
+{
+    return qm__marker_set(qm__engine_uuid(e), e->action, error);
 }
 
 void
@@ -280,6 +301,8 @@ try_transition(qm_engine *e, qm_event event, const qm_figures *figures,
     if (figures->target != NULL)
         facts.target = *figures->target;
     facts.cause = figures->cause;
+    if (event == QM_EVENT_COMMIT)
+        facts.image_length = figures->bytes;
     qm_lifecycle_decide(&e->record, event, &facts, d);
     if (d->row->action == QM_ACTION_REFUSE) {
         g_set_error(error, QM_ERROR, QM_ERROR_REFUSED, "VM %s is %s%s%s: %s",
@@ -291,8 +314,6 @@ try_transition(qm_engine *e, qm_event event, const qm_figures *figures,
     }
     if (!d->write)
         return true;
-    if (event == QM_EVENT_COMMIT)
-        d->next.image_length = figures->image_length;
     if (!write_next(e, d->row, &d->next, figures, error))
         return false;
     qm__engine_report(e, "record", "%s -> %s, generation %" PRIu64 ": %s",

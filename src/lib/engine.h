@@ -66,9 +66,12 @@ bool qm__engine_open(qm_engine *e, GError **error);
 void qm__engine_close(qm_engine *e);
 /* Reads and parses the vault's domain XML once. */
 bool qm__engine_need_xml(qm_engine *e, GError **error);
-/* Takes the VM's node lock and sets the marker. */
+/* A new connection to libvirt, after a call that did not come back. */
+bool qm__engine_reconnect(qm_engine *e, GError **error);
+/* Takes the VM's node lock. */
 bool qm__engine_lock(qm_engine *e, int64_t deadline, GError **error);
-/* Clears the marker: the action came to its end. */
+/* Sets the marker of an action under way; done: it came to its end. */
+bool qm__engine_mark(qm_engine *e, GError **error);
 void qm__engine_done(qm_engine *e);
 void qm__engine_report(qm_engine *e, const char *step, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -87,10 +90,9 @@ bool qm__right_own(const qm_record *record, void *engine, GError **error);
 
 /* Figures that go into the history with a transition. */
 typedef struct {
-    uint64_t bytes;
+    uint64_t bytes; /* of the image; COMMIT: goes into the record */
     int64_t duration_us;
     int64_t pause_us;
-    uint64_t image_length; /* COMMIT: goes into the record */
     const qm_node *target; /* MOVE; NULL: none */
     const char *cause;     /* NULL: the row's own words */
 } qm_figures;
@@ -120,6 +122,14 @@ bool qm__engine_start(qm_engine *e, GError **error);
 bool qm__engine_migrate_from(qm_engine *e, GError **error);
 bool qm__engine_migrate_to(qm_engine *e, const char *target, GError **error);
 bool qm__engine_stop(qm_engine *e, GError **error);
+/* For a stop whose engine could not be opened, because the vault is away: was
+ * the VM started here in this boot at all? */
+bool qm__engine_started_here(qm_engine *e);
+/* Ends what runs here and publishes "released generation g" instead of
+ * writing it.  Never started here: success. */
+bool qm__engine_stop_blind(qm_engine *e, GError **error);
+/* The vault is away: do libvirt and all gates vouch for a running VM? */
+bool qm__engine_vouched(qm_engine *e, GError **error);
 /* @ret_running: false: surely not running here. */
 bool
 qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error);

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The actions: thin.  What they do is the engine's; how they end is OCF's:
+ * 7 only when surely not running, 1 when in doubt.
+ */
+#include "config.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <poll.h>
+#include "agent.h"
+#include "log.h"
+
+#define RETRY_MS 500 /* how often a vault that is away is looked for */
+
+static const qm_agent_action actions[] = {
+    {"start", qm__do_start, 180, 0, -1, true, true},
+    {"stop", qm__do_stop, 300, 0, -1, true, true},
+    {"monitor", qm__do_monitor, 30, 10, 0, true, true},
+    {"migrate_to", qm__do_migrate_to, 300, 0, -1, true, false},
+    {"migrate_from", qm__do_migrate_from, 180, 0, -1, true, false},
+    {"validate-all", qm__do_validate, 20, 0, -1, true, true},
+    {"reload-agent", qm__do_reload, 20, 0, -1, true, true},
+    {"meta-data", qm__metadata, 5, 0, -1, false, true},
+};
+
+const qm_agent_action *
+qm__agent_actions(size_t *ret_count)
+{
+    *ret_count = G_N_ELEMENTS(actions);
+    return actions;
+}
+
+const qm_agent_action *
+qm__agent_find(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)
+        if (strcmp(actions[i].name, name) == 0)
+            return &actions[i];
+    return NULL;
+}
+
+/* What a failure means to Pacemaker. */
+static ocf_code
+code_of(const qm_agent *a, const GError *error)
+{
+    if (!a->action->may_configured)
+        return OCF_ERR_GENERIC; /* 5 and 6 would stop it everywhere */
+    if (g_error_matches(error, QM_ERROR, QM_ERROR_FORMAT))
+        return OCF_ERR_INSTALLED;
+    return OCF_ERR_GENERIC;
+}
+
+static ocf_code
+failed(const qm_agent *a, const GError *error)
+{
+    qm__error("%s of %s failed: %s", a->action->name, a->resource,
+              error->message);
+    return code_of(a, error);
+}
+
+static void
+on_report(void *opaque, const char *step, const char *text)
+{
+    const qm_agent *a = opaque;
+
+    qm__notice("%s: %s: %s (+%" PRIi64 " ms)", a->action->name, step, text,
+               (qm__now() - a->began) / QM_MS);
+}
+
+static bool
+open_engine(qm_agent *a, GError **error)
+{
+    qm_engine *e = &a->engine;
+    const char *node;
+
+    memset(e, 0, sizeof *e);
+    e->params = a->params;
+    e->action = a->action->name;
+    e->began = a->began;
+    e->report = on_report;
+    e->report_opaque = a;
+    qm__timeouts_for(a->timeout_ms, a->began, &e->t);
+    if (!qm__engine_open(e, error))
+        return false;
+    node = qm__cluster_self(e->cluster)->name;
+    qm__log_set_context(qm_vault_get_info(e->vault)->name, node);
+    return true;
+}
+
+/* Opens the engine, runs @step, closes. */
+static ocf_code
+with_engine(qm_agent *a, bool (*step)(qm_agent *a, GError **error))
+{
+    g_autoptr(GError) error = NULL;
+    ocf_code code = OCF_SUCCESS;
+
+    if (!open_engine(a, &error) || !step(a, &error))
+        code = failed(a, error);
+    else
+        qm__info("%s done in %" PRIi64 " ms", a->action->name,
+                 (qm__now() - a->began) / QM_MS);
+    qm__engine_close(&a->engine);
+    return code;
+}
+
+static bool
+start_step(qm_agent *a, GError **error)
+{
+    return qm__engine_start(&a->engine, error);
+}
+
+ocf_code
+qm__do_start(qm_agent *a)
+{
+    return with_engine(a, start_step);
+}
+
+static bool
+migrate_from_step(qm_agent *a, GError **error)
+{
+    return qm__engine_migrate_from(&a->engine, error);
+}
+
+ocf_code
+qm__do_migrate_from(qm_agent *a)
+{
+    return with_engine(a, migrate_from_step);
+}
+
+static bool
+migrate_to_step(qm_agent *a, GError **error)
+{
+    if (a->migrate_target == NULL) {
+        g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
+                    "OCF_RESKEY_CRM_meta_migrate_target is not set");
+        return false;
+    }
+    return qm__engine_migrate_to(&a->engine, a->migrate_target, error);
+}
+
+ocf_code
+qm__do_migrate_to(qm_agent *a)
+{
+    return with_engine(a, migrate_to_step);
+}
+
+/* --- stop ---------------------------------------------------------------- */
+
+/* A vault that is away may come back within the stop's time. */
+static bool
+open_patiently(qm_agent *a, GError **error)
+{
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+
+        if (open_engine(a, &why))
+            return true;
+        if (qm__passed(a->engine.t.work) ||
+            !qm__engine_started_here(&a->engine)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        qm__warning("stop: %s; trying again", why->message);
+        qm__engine_close(&a->engine);
+        (void) poll(NULL, 0, RETRY_MS);
+    }
+}
+
+ocf_code
+qm__do_stop(qm_agent *a)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) why = NULL;
+    ocf_code code = OCF_SUCCESS;
+
+    if (!open_patiently(a, &why)) {
+        qm__error("stop of %s: %s", a->resource, why->message);
+        if (!qm__engine_stop_blind(&a->engine, &error))
+            code = failed(a, error);
+    } else if (!qm__engine_stop(&a->engine, &error)) {
+        code = failed(a, error);
+    }
+    qm__engine_close(&a->engine);
+    return code;
+}
+
+/* --- monitor ------------------------------------------------------------- */
+
+ocf_code
+qm__do_monitor(qm_agent *a)
+{
+    g_autoptr(GError) error = NULL;
+    ocf_code code;
+    bool running;
+
+    if (!open_engine(a, &error)) {
+        /* The vault is away: a VM that libvirt and its gates vouch for is
+         * not recovered for that; anything else is in doubt. */
+        g_autoptr(GError) also = NULL;
+
+        if (!a->probe && qm__engine_vouched(&a->engine, &also)) {
+            qm__warning("%s: %s; the VM runs on", a->resource, error->message);
+            code = OCF_SUCCESS;
+        } else {
+            code = failed(a, error);
+        }
+    } else if (!qm__engine_monitor(&a->engine, a->probe, &running, &error)) {
+        code = failed(a, error);
+    } else {
+        code = running ? OCF_SUCCESS : OCF_NOT_RUNNING;
+    }
+    qm__engine_close(&a->engine);
+    return code;
+}
+
+/* --- validate-all, reload-agent ------------------------------------------ */
+
+/* The longest of save and restore, at the rate measured last. */
+static void
+advise_timeouts(qm_agent *a)
+{
+    qm_engine *e = &a->engine;
+    uint64_t rate = qm__engine_rate(e);
+    int64_t need;
+
+    if (rate == 0)
+        return;
+    need = 2 * qm__transfer_time(e->dom->memory, rate) / QM_S + 60;
+    if (a->timeout_ms > 0 && a->timeout_ms / 1000 < need)
+        qm__warning("%s: at %.0f MB/s (measured) the timeouts of start, stop, "
+                    "migrate_to and migrate_from should be at least %" PRIi64
+                    " s for %" PRIu64 " MiB of memory; this action has %" PRIi64
+                    " s",
+                    a->resource, (double) rate / 1e6, need,
+                    e->dom->memory >> 20, a->timeout_ms / 1000);
+}
+
+static bool
+validate_step(qm_agent *a, GError **error)
+{
+    qm_engine *e = &a->engine;
+    const qm_vault_info *info = qm_vault_get_info(e->vault);
+
+    if (!qm__engine_need_xml(e, error))
+        return false;
+    if (info->image_capacity < e->dom->memory) {
+        g_set_error(error, QM_ERROR, QM_ERROR_NO_SPACE,
+                    "vault %s has room for %" PRIu64 " MiB, the VM's memory "
+                    "is %" PRIu64 " MiB; make the vault larger",
+                    qm_vault_get_url(e->vault), info->image_capacity >> 20,
+                    e->dom->memory >> 20);
+        return false;
+    }
+    advise_timeouts(a);
+    return true;
+}
+
+ocf_code
+qm__do_validate(qm_agent *a)
+{
+    /* Check level 0 looks at the parameters only: they have been read. */
+    return a->depth < 10 ? OCF_SUCCESS : with_engine(a, validate_step);
+}
+
+ocf_code
+qm__do_reload(qm_agent *a)
+{
+    /* Every action reads its parameters anew: there is nothing to reload. */
+    qm__notice("%s: parameters reloaded", a->resource);
+    return OCF_SUCCESS;
+}
+
+/* --- dispatch ------------------------------------------------------------ */
+
+static const char *
+get(char *const *environment, const char *name)
+{
+    return g_environ_getenv((char **) environment, name);
+}
+
+static int64_t
+get_number(char *const *environment, const char *name)
+{
+    const char *text = get(environment, name);
+    gint64 value;
+
+    if (text == NULL ||
+        !g_ascii_string_to_signed(text, 10, 0, INT32_MAX, &value, NULL))
+        return 0;
+    return value;
+}
+
+ocf_code
+qm__agent_run(const char *name, char *const *environment)
+{
+    g_autoptr(GError) error = NULL;
+    qm_agent a = {.action = qm__agent_find(name), .began = qm__now()};
+
+    if (a.action == NULL) {
+        qm__error("unknown action \"%s\"", name);
+        return OCF_ERR_UNIMPLEMENTED;
+    }
+    a.resource = get(environment, "OCF_RESOURCE_INSTANCE");
+    if (a.resource == NULL)
+        a.resource = "VirtualMachine";
+    a.migrate_target = get(environment, "OCF_RESKEY_CRM_meta_migrate_target");
+    a.timeout_ms = get_number(environment, "OCF_RESKEY_CRM_meta_timeout");
+    a.probe = get_number(environment, "OCF_RESKEY_CRM_meta_interval") == 0;
+    a.depth = (unsigned) get_number(environment, "OCF_CHECK_LEVEL");
+    qm__log_set_context(a.resource, NULL);
+    if (a.action->needs_params &&
+        !qm__parameters_read(environment, &a.params, &error)) {
+        qm__error("%s: %s", a.resource, error->message);
+        return a.action->may_configured ? OCF_ERR_CONFIGURED : OCF_ERR_GENERIC;
+    }
+    return a.action->run(&a);
+}

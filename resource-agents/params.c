@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The resource's parameters, as one table.
+ */
+#include "config.h"
+#include <stdlib.h>
+#include <string.h>
+#include "agent.h"
+
+#define PREFIX "OCF_RESKEY_"
+
+static unsigned
+to_number(const char *value)
+{
+    return (unsigned) strtoul(value, NULL, 10); /* checked before */
+}
+
+static void
+set_vault(qm_params *p, const char *value)
+{
+    p->vault = value;
+}
+
+static void
+set_hypervisor(qm_params *p, const char *value)
+{
+    p->hypervisor = value;
+}
+
+static void
+set_stop_action(qm_params *p, const char *value)
+{
+    p->stop_action = strcmp(value, "shutdown") == 0   ? QM_STOP_SHUTDOWN
+                     : strcmp(value, "poweroff") == 0 ? QM_STOP_POWEROFF
+                                                      : QM_STOP_SAVE;
+}
+
+static void
+set_on_restore_failure(qm_params *p, const char *value)
+{
+    p->on_restore_failure =
+        strcmp(value, "block") == 0 ? QM_FAILURE_BLOCK : QM_FAILURE_BOOT;
+}
+
+static void
+set_restore_attempts(qm_params *p, const char *value)
+{
+    p->restore_attempts = to_number(value);
+}
+
+static void
+set_shutdown_timeout(qm_params *p, const char *value)
+{
+    p->shutdown_timeout_s = to_number(value);
+}
+
+static void
+set_compress(qm_params *p, const char *value)
+{
+    p->compress = strcmp(value, "lz4") == 0 ? QM_CODEC_LZ4 : QM_CODEC_NONE;
+}
+
+static void
+set_reconnect_limit(qm_params *p, const char *value)
+{
+    p->reconnect_limit_s = to_number(value);
+}
+
+static const qm_parameter parameters[] = {
+    {.name = "vault",
+     .type = "string",
+     .required = true,
+     .unique = true,
+     .shortdesc = "where the VM's vault is",
+     .longdesc =
+         "The VM's vault, made by \"quickmig vault create\": a small LUN, "
+         "iscsi://[user@]portal[:port]/iqn/lun[?secret=NAME], or a directory "
+         "on a file system that all nodes share. With a CHAP user the secret "
+         "is the libvirt secret of type iscsi with this UUID or usage "
+         "(without ?secret=: with the target's name as usage).",
+     .set = set_vault},
+    {.name = "hypervisor",
+     .type = "string",
+     .default_value = "qemu:///system",
+     .shortdesc = "libvirt's URI",
+     .longdesc = "The libvirt connection URI of the hypervisor on the node.",
+     .set = set_hypervisor},
+    {.name = "stop_action",
+     .type = "select",
+     .default_value = "save",
+     .choices = "save shutdown poweroff",
+     .reloadable = true,
+     .shortdesc = "how the VM is stopped",
+     .longdesc =
+         "save: its running state goes to the vault, and the next start "
+         "anywhere continues it. shutdown: the guest is asked to shut down, "
+         "and powered off when it does not in time. poweroff: at once. A "
+         "save that would not end within the stop's timeout becomes a "
+         "shutdown, with a line in the log.",
+     .set = set_stop_action},
+    {.name = "on_restore_failure",
+     .type = "select",
+     .default_value = "boot",
+     .choices = "boot block",
+     .reloadable = true,
+     .shortdesc = "what to do when a saved state cannot be restored",
+     .longdesc =
+         "boot: after restore_attempts failures (at once, when the image is "
+         "damaged) the VM is booted without its saved memory. block: it is "
+         "not started until somebody mends it or runs \"quickmig discard\".",
+     .set = set_on_restore_failure},
+    {.name = "restore_attempts",
+     .type = "integer",
+     .default_value = "2",
+     .min = 1,
+     .max = 100,
+     .reloadable = true,
+     .shortdesc = "failed restores until on_restore_failure counts",
+     .longdesc = "How often a restore may fail, counted over all nodes, before "
+                 "on_restore_failure decides.",
+     .set = set_restore_attempts},
+    {.name = "shutdown_timeout",
+     .type = "integer",
+     .default_value = "60",
+     .min = 1,
+     .max = 3600,
+     .reloadable = true,
+     .shortdesc = "seconds a guest has to shut down",
+     .longdesc =
+         "How many seconds a guest that is asked to shut down has before it "
+         "is powered off. It never outlives the stop's own timeout.",
+     .set = set_shutdown_timeout},
+    {.name = "compress",
+     .type = "select",
+     .default_value = "none",
+     .choices = "none lz4",
+     .reloadable = true,
+     .shortdesc = "compression of the saved state",
+     .longdesc = "lz4 pays where the storage network is slower than about "
+                 "500 MB/s and the guest's memory compresses.",
+     .set = set_compress},
+    {.name = "reconnect_limit",
+     .type = "integer",
+     .default_value = "120",
+     .min = 5,
+     .max = 3600,
+     .reloadable = true,
+     .shortdesc = "seconds a disk may be away",
+     .longdesc =
+         "When the storage does not answer, the guest's disk requests wait, "
+         "and the guest sees no error. After so many seconds the disk is "
+         "given up and the guest is ended, so that it can be recovered on "
+         "another node. Counts for gates started afterwards.",
+     .set = set_reconnect_limit},
+};
+
+const qm_parameter *
+qm__parameters(size_t *ret_count)
+{
+    *ret_count = G_N_ELEMENTS(parameters);
+    return parameters;
+}
+
+static bool
+bad(const qm_parameter *p, const char *value, const char *expected,
+    GError **error)
+{
+    g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
+                "parameter %s=\"%s\": expected %s", p->name, value, expected);
+    return false;
+}
+
+static bool
+check_value(const qm_parameter *p, const char *value, GError **error)
+{
+    g_autofree char *range = NULL;
+    g_auto(GStrv) choices = NULL;
+    guint64 number;
+
+    if (p->choices != NULL) {
+        choices = g_strsplit(p->choices, " ", -1);
+        return g_strv_contains((const char *const *) choices, value) ||
+               bad(p, value, p->choices, error);
+    }
+    if (strcmp(p->type, "integer") != 0)
+        return value[0] != '\0' || bad(p, value, "a value", error);
+    range = g_strdup_printf("a number from %u to %u", p->min, p->max);
+    return g_ascii_string_to_unsigned(value, 10, p->min, p->max, &number,
+                                      NULL) ||
+           bad(p, value, range, error);
+}
+
+static const char *
+look_up(char *const *environment, const char *name)
+{
+    g_autofree char *key = g_strconcat(PREFIX, name, "=", NULL);
+
+    for (; *environment != NULL; environment++)
+        if (g_str_has_prefix(*environment, key))
+            return *environment + strlen(key);
+    return NULL;
+}
+
+static bool
+is_known(const char *name, size_t length)
+{
+    if (g_str_has_prefix(name, "CRM_meta_") ||
+        g_str_has_prefix(name, "crm_feature_set"))
+        return true; /* Pacemaker's own */
+    for (size_t i = 0; i < G_N_ELEMENTS(parameters); i++)
+        if (strlen(parameters[i].name) == length &&
+            strncmp(parameters[i].name, name, length) == 0)
+            return true;
+    return false;
+}
+
+static bool
+check_names(char *const *environment, GError **error)
+{
+    for (; *environment != NULL; environment++) {
+        const char *name, *end;
+
+        if (!g_str_has_prefix(*environment, PREFIX))
+            continue;
+        name = *environment + strlen(PREFIX);
+        end = strchr(name, '=');
+        if (end == NULL || is_known(name, (size_t) (end - name)))
+            continue;
+        g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
+                    "unknown parameter \"%.*s\"", (int) (end - name), name);
+        return false;
+    }
+    return true;
+}
+
+bool
+qm__parameters_read(char *const *environment, qm_params *ret_params,
+                    GError **error)
+{
+    qm_params result = {0};
+    qm_url *url;
+
+    if (!check_names(environment, error))
+        return false;
+    for (size_t i = 0; i < G_N_ELEMENTS(parameters); i++) {
+        const qm_parameter *p = &parameters[i];
+        const char *value = look_up(environment, p->name);
+
+        if (value == NULL)
+            value = p->default_value;
+        if (value == NULL) {
+            g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
+                        "parameter %s is missing", p->name);
+            return false;
+        }
+        if (!check_value(p, value, error))
+            return false;
+        p->set(&result, value);
+    }
+    if (!qm_url_parse(result.vault, &url, error))
+        return false;
+    qm_url_free(url);
+    *ret_params = result;
+    return true;
+}
