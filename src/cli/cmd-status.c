@@ -93,8 +93,8 @@ print_row(cli_table *t, const cli_look *look)
 
     if (look->error != NULL) {
         cli_table_row(t, "?", or_dash(target->resource), "ERROR", "-", "-", "-",
-                      "-", "-", "-", "-", look->error->message,
-                      or_dash(target->vault), NULL);
+                      "-", "-", "-", "-", or_dash(target->vault),
+                      look->error->message, NULL);
         return;
     }
     image = r->image_length > 0 ? cli_bytes(r->image_length) : g_strdup("-");
@@ -114,7 +114,7 @@ print_text(const GPtrArray *looks, GString *out)
 {
     g_autoptr(cli_table) t =
         cli_table_new("VM|RESOURCE|STATE|OWNER|TARGET|>GEN|>IMAGE|>FAILED|"
-                      "SINCE|GATES HERE|CAUSE|VAULT");
+                      "SINCE|GATES HERE|VAULT|CAUSE");
 
     for (guint i = 0; i < looks->len; i++)
         print_row(t, looks->pdata[i]);

@@ -28,7 +28,7 @@ src_cli_libqmcli_la_SOURCES = \
 	$(NULL)
 src_cli_libqmcli_la_LIBADD = src/lib/libqmcore.la
 
-EXTRA_PROGRAMS = src/cli/quickmig
+sbin_PROGRAMS = src/cli/quickmig
 src_cli_quickmig_SOURCES = src/cli/main.c
 src_cli_quickmig_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
 src_cli_quickmig_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)

@@ -165,8 +165,9 @@ check_values(const cli_command *command, const cli_options *options,
     if (options->help)
         return true;
     if (n < command->min_args)
-        return usage(error, "%s: %s is missing; see quickmig %s --help",
-                     command->name, command->args, command->name);
+        return usage(error, "%s: %.*s is missing; see quickmig %s --help",
+                     command->name, (int) strcspn(command->args, " "),
+                     command->args, command->name);
     if (n > command->max_args)
         return usage(error, "%s: one argument too many: %s", command->name,
                      options->args[command->max_args]);
