@@ -9,12 +9,13 @@
 #include <sys/types.h>
 #include <quickmig/vault.h>
 
+#define QM_XML_MAX (512 * 1024) /* bytes; the vault has room for that much */
+
 /* A disk with <source protocol='iscsi'>: goes through a gate. */
 typedef struct {
     char *target;   /* <target dev>, "vda" */
     qm_url *url;    /* portal, iqn, lun; user and secret from <auth> */
     bool read_only; /* <readonly/>: not gated with a reservation */
-    bool shareable;
 } qm_disk;
 
 typedef struct qm_domxml {
@@ -36,7 +37,8 @@ void qm__domxml_free(qm_domxml *d);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_domxml, qm__domxml_free)
 
 /* Rewrites every gated disk to NBD on its gate's socket (qm__gate_socket()),
- * with reconnect, and error policies `stop` unless the user chose others. */
+ * with reconnect, and error policies `stop` unless the user chose others.
+ * Refuses what qm__domxml_parse() refuses. */
 bool qm__domxml_for_gates(const char *xml, char **ret_xml, GError **error);
 
 #endif

@@ -13,16 +13,29 @@ quickmiginclude_HEADERS = \
 
 noinst_LTLIBRARIES += src/lib/libqmcore.la
 src_lib_libqmcore_la_SOURCES = \
+	src/lib/boot.c \
+	src/lib/bounded.c \
+	src/lib/bounded.h \
+	src/lib/cib.c \
 	src/lib/clock.c \
+	src/lib/cluster-attributes.c \
+	src/lib/cluster-fencing.c \
+	src/lib/cluster-gone.c \
+	src/lib/cluster-internal.h \
 	src/lib/cluster.c \
 	src/lib/cluster.h \
 	src/lib/codec.h \
 	src/lib/crc32c.c \
 	src/lib/crc32c.h \
+	src/lib/domxml-gates.c \
+	src/lib/domxml-internal.h \
 	src/lib/domxml.c \
+	src/lib/engine-blind.c \
 	src/lib/engine-disks.c \
 	src/lib/engine-monitor.c \
 	src/lib/engine-move.c \
+	src/lib/engine-restore.c \
+	src/lib/engine-save.c \
 	src/lib/engine-start.c \
 	src/lib/engine-stop.c \
 	src/lib/engine.c \
@@ -47,7 +60,11 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/reservation.h \
 	src/lib/runtime.c \
 	src/lib/runtime.h \
+	src/lib/spawn.c \
+	src/lib/spawn.h \
 	src/lib/store.h \
+	src/lib/stream.c \
+	src/lib/stream.h \
 	src/lib/timeouts.c \
 	src/lib/timeouts.h \
 	src/lib/url.c \
@@ -57,6 +74,11 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/vault-format.h \
 	src/lib/vault-lun.c \
 	src/lib/vault.c \
+	src/lib/vm-call.c \
+	src/lib/vm-host.c \
+	src/lib/vm-internal.h \
+	src/lib/vm-job.c \
+	src/lib/vm-orphan.c \
 	src/lib/vm.c \
 	src/lib/vm.h \
 	$(NULL)
