@@ -83,6 +83,7 @@ typedef struct {
     qm_owner owner;            /**< one bit; see qm_lifecycle_owner() */
     qm_domain domain;          /**< one bit */
     qm_image_state image;      /**< one bit */
+    uint64_t image_length;     /**< bytes of its log; 0: not known */
     qm_restore_policy restore; /**< one bit */
     qm_node target;            /**< MOVE: where to; else id 0 */
     int64_t now_us;            /**< wall clock, µs; goes into the record */
@@ -110,7 +111,8 @@ typedef struct {
 
 /**
  * Finds the first row that matches and computes the next record.
- * Total: every state, event and combination of single bits has a row.
+ * Total: every state, event and combination of single bits has a row, but for
+ * an owner that contradicts the state (RUNNING, owned by nobody): refused.
  * @record: as read while holding the vault (or just read, for a look).
  */
 void qm_lifecycle_decide(const qm_record *record, qm_event event,

@@ -80,7 +80,8 @@ static const qm_transition table[] = {
     REFUSE(OFF, PROBE, "a domain runs here although the record says OFF"),
     REFUSE(OFF, MOVE, "it is off: there is nothing to move"),
     REFUSE(OFF, COMMIT, "nothing is being saved"),
-    REFUSE(OFF, ROLLBACK, "nothing is being saved"),
+    STAY(OFF, ROLLBACK, ANY, D_NONE, I_ANY, R_ANY, NONE, "it is off"),
+    REFUSE(OFF, ROLLBACK, "a domain is here although the record says OFF"),
     REFUSE(OFF, LOADED, "there is no saved state"),
     REFUSE(OFF, RESUMED, "nothing is being restored"),
     REFUSE(OFF, RESTORE_FAILED, "nothing is being restored"),
@@ -99,21 +100,27 @@ static const qm_transition table[] = {
        "it ended by itself"),
     STAY(RUNNING, STOP, SELF, D_HERE, I_ANY, R_ANY, POWER_DOWN,
          "it runs here: save it or shut it down"),
-    GO(RUNNING, STOP, OLD, D_ANY, I_ANY, R_ANY, OFF, DESTROY,
+    GO(RUNNING, STOP, OLD, D_ANY, I_ANY, R_ANY, OFF, DESTROY_FIRST,
        "it was lost when this node went down"),
     STAY(RUNNING, STOP, OTHER, D_ANY, I_ANY, R_ANY, DESTROY,
          "another node owns it"),
     STAY(RUNNING, PROBE, SELF, D_HERE, I_ANY, R_ANY, NONE, "it runs here"),
     GO(RUNNING, PROBE, SELF | OLD, D_NONE, I_ANY, R_ANY, OFF, NONE,
        "no domain: crashed, shut down inside, or this node was rebooted"),
+    STAY(RUNNING, PROBE, OTHER, D_NONE, I_ANY, R_ANY, NONE,
+         "another node owns it"),
+    STAY(RUNNING, PROBE, OTHER, D_PAUSED, I_ANY, R_ANY, DESTROY,
+         "a paused leftover of a VM that another node owns"),
     REFUSE(RUNNING, PROBE, "a domain is here that this node does not own"),
     IMAGE(RUNNING, MOVE, SELF, D_HERE, "save it"),
     STAY(RUNNING, MOVE, OTHER, D_ANY, I_ANY, R_ANY, DESTROY,
          "it has moved already"),
     REFUSE(RUNNING, MOVE, "it does not run here"),
     REFUSE(RUNNING, COMMIT, "the save was given up"),
-    STAY(RUNNING, ROLLBACK, SELF, D_ANY, I_ANY, R_ANY, RESUME,
+    STAY(RUNNING, ROLLBACK, SELF, D_HERE, I_ANY, R_ANY, RESUME,
          "the save was given up already"),
+    GO(RUNNING, ROLLBACK, SELF, D_NONE, I_ANY, R_ANY, OFF, NONE,
+       "the save was given up already, and the guest is gone"),
     REFUSE(RUNNING, ROLLBACK, "another node owns it"),
     REFUSE(RUNNING, LOADED, "it has been started elsewhere"),
     STAY(RUNNING, RESUMED, SELF, D_ANY, I_ANY, R_ANY, OPEN_GATES,
@@ -135,11 +142,11 @@ static const qm_transition table[] = {
     REFUSE(SAVING, START, "another node is saving it and is not surely gone"),
     GO(SAVING, STOP, SELF, D_PAUSED, I_WHOLE, R_ANY, SAVED, DESTROY,
        "the image is complete: that is the commit"),
-    STAY(SAVING, STOP, SELF, D_HERE, I_ANY, R_ANY, POWER_DOWN,
-         "the save was cut off: do it again"),
-    GO(SAVING, STOP, SELF | OLD, D_ANY, I_WHOLE, R_ANY, SAVED, DESTROY,
+    GO(SAVING, STOP, SELF, D_HERE, I_ANY, R_ANY, RUNNING, POWER_DOWN,
+       "the save was cut off: its image is forgotten"),
+    GO(SAVING, STOP, SELF | OLD, D_ANY, I_WHOLE, R_ANY, SAVED, DESTROY_FIRST,
        "the image is complete: that is the commit"),
-    GO(SAVING, STOP, SELF | OLD, D_ANY, I_PART, R_ANY, OFF, DESTROY,
+    GO(SAVING, STOP, SELF | OLD, D_ANY, I_PART, R_ANY, OFF, DESTROY_FIRST,
        "lost in the middle of a save"),
     STAY(SAVING, STOP, OTHER, D_ANY, I_ANY, R_ANY, DESTROY,
          "another node owns it"),
@@ -154,11 +161,15 @@ static const qm_transition table[] = {
     REFUSE(SAVING, PROBE, "a domain runs here that this node does not own"),
     IMAGE(SAVING, MOVE, SELF, D_HERE, "the save was cut off: do it again"),
     REFUSE(SAVING, MOVE, "it is not here to be saved"),
-    GO(SAVING, COMMIT, SELF, D_ANY, I_ANY, R_ANY, SAVED, DESTROY,
+    GO(SAVING, COMMIT, SELF, D_NONE | D_PAUSED, I_ANY, R_ANY, SAVED, DESTROY,
        "the commit: from here on the image is the VM"),
-    REFUSE(SAVING, COMMIT, "another node owns it"),
-    GO(SAVING, ROLLBACK, SELF, D_ANY, I_ANY, R_ANY, RUNNING, RESUME,
+    REFUSE(SAVING, COMMIT, "another node owns it, or the guest runs on"),
+    GO(SAVING, ROLLBACK, SELF, D_HERE, I_ANY, R_ANY, RUNNING, RESUME,
        "the save failed: the guest goes on, its image is forgotten"),
+    GO(SAVING, ROLLBACK, SELF, D_NONE, I_WHOLE, R_ANY, SAVED, NONE,
+       "the guest is gone and the image is complete: that is the commit"),
+    GO(SAVING, ROLLBACK, SELF, D_NONE, I_PART, R_ANY, OFF, NONE,
+       "lost in the middle of a save"),
     REFUSE(SAVING, ROLLBACK, "another node owns it"),
     REFUSE(SAVING, LOADED, "its image is not committed"),
     REFUSE(SAVING, RESUMED, "nothing is being restored"),
@@ -183,6 +194,8 @@ static const qm_transition table[] = {
          "it is committed already"),
     STAY(SAVED, COMMIT, ANY, D_ANY, I_ANY, R_ANY, DESTROY,
          "it is committed already"),
+    STAY(SAVED, ROLLBACK, ANY, D_NONE, I_ANY, R_ANY, NONE,
+         "it is committed already"),
     REFUSE(SAVED, ROLLBACK, "it is committed: it never resumes here"),
     TAKE(SAVED, LOADED, ANY, D_PAUSED, I_ANY, R_ANY, RESTORING, TAKE_DISKS,
          "the image is loaded: take the disks"),
@@ -199,9 +212,11 @@ static const qm_transition table[] = {
          "a restore was cut off before it wrote: do it again"),
     TAKE(RESTORING, START, SELF | OLD | GONE, D_ANY, I_ANY, R_BOOT, RUNNING,
          COLD_BOOT, "its image could not be restored often enough: boot it"),
-    STAY(RESTORING, START, SELF | OLD | GONE, D_ANY, I_ANY, R_BLOCK, REFUSE,
+    GO(RESTORING, START, SELF | OLD | GONE, D_NONE, I_ANY, R_BLOCK, SAVED,
+       AGAIN, "it wrote nothing yet: the image still counts"),
+    STAY(RESTORING, START, SELF | OLD | GONE, D_HERE, I_ANY, R_BLOCK, REFUSE,
          "its image could not be restored, and on_restore_failure=block: "
-         "mend it, or use quickmig discard"),
+         "stop it, then mend it or use quickmig discard"),
     REFUSE(RESTORING, START,
            "another node is restoring it and is not surely gone"),
     GO(RESTORING, STOP, SELF | OLD, D_ANY, I_ANY, R_ANY, SAVED,
@@ -312,6 +327,19 @@ find_row(const qm_record *record, qm_event event, const qm_facts *facts)
     return &unknown;
 }
 
+/* One line that fits, cut between characters. */
+static void
+set_cause(qm_record *record, const char *cause)
+{
+    const char *end;
+
+    memset(record->cause, 0, sizeof record->cause);
+    g_strlcpy(record->cause, cause, sizeof record->cause);
+    if (!g_utf8_validate(record->cause, -1, &end))
+        record->cause[end - record->cause] = '\0';
+    g_strdelimit(record->cause, "\r\n\t", ' ');
+}
+
 static void
 compute_next(const qm_record *now, const qm_transition *row,
              const qm_facts *facts, qm_record *next)
@@ -319,8 +347,7 @@ compute_next(const qm_record *now, const qm_transition *row,
     *next = *now;
     next->state = row->to;
     next->time_us = facts->now_us;
-    g_strlcpy(next->cause, facts->cause != NULL ? facts->cause : row->why,
-              sizeof next->cause);
+    set_cause(next, facts->cause != NULL ? facts->cause : row->why);
     if (row->new_generation) {
         next->generation++;
         next->owner = facts->self;
@@ -331,7 +358,10 @@ compute_next(const qm_record *now, const qm_transition *row,
         next->failed_restores = 0;
         next->target = facts->target;
     }
-    if (row->event == QM_EVENT_RESTORE_FAILED)
+    if (row->from == SAVING && row->to == SAVED)
+        next->image_length = facts->image_length;
+    if (row->event == QM_EVENT_RESTORE_FAILED &&
+        next->failed_restores < UINT32_MAX)
         next->failed_restores++;
     if (row->to == RUNNING || row->to == OFF) {
         next->failed_restores = 0;

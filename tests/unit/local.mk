@@ -23,3 +23,20 @@ check_PROGRAMS += tests/unit/cli_advice_test
 TESTS += tests/unit/cli_advice_test
 tests_unit_cli_advice_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 tests_unit_cli_advice_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/lifecycle_total_test
+TESTS += tests/unit/lifecycle_total_test
+tests_unit_lifecycle_total_test_SOURCES = \
+	tests/unit/lifecycle_total_test.c \
+	tests/unit/lifecycle_combos.h \
+	tests/unit/unit.h
+tests_unit_lifecycle_total_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/lifecycle_invariants_test
+TESTS += tests/unit/lifecycle_invariants_test
+tests_unit_lifecycle_invariants_test_LDADD = \
+	src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/lifecycle_rows_test
+TESTS += tests/unit/lifecycle_rows_test
+tests_unit_lifecycle_rows_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
