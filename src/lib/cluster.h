@@ -13,7 +13,9 @@
 
 typedef struct qm_cluster qm_cluster;
 
-/* Connects to corosync (cmap, quorum).  IO: corosync is not running. */
+/* Connects to corosync (cmap, quorum).  IO: corosync is not running.
+ * INVALID: this node's id does not fit into 16 bits.  TIMEOUT, here and below:
+ * a daemon hangs; from then on calls that ask corosync fail at once. */
 bool qm__cluster_open(int64_t deadline, qm_cluster **ret, GError **error);
 void qm__cluster_close(qm_cluster *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_cluster, qm__cluster_close)
@@ -23,6 +25,7 @@ const qm_node *qm__cluster_self(const qm_cluster *c);
 /* Node id of a cluster node name; NOT_FOUND.  INVALID: id over 16 bits. */
 bool qm__cluster_node(qm_cluster *c, const char *name, qm_node *ret_node,
                       GError **error);
+/* These two allow corosync 3 s. */
 bool qm__cluster_quorate(qm_cluster *c, bool *ret_quorate, GError **error);
 bool qm__cluster_is_member(qm_cluster *c, uint32_t node_id, bool *ret_member,
                            GError **error);
@@ -30,24 +33,29 @@ bool qm__cluster_is_member(qm_cluster *c, uint32_t node_id, bool *ret_member,
 int64_t qm__cluster_lag(qm_cluster *c);
 
 /*
- * Is the record's owner (another node) surely gone?  Gone: fenced by
- * Pacemaker after the record's time; or no member and (fenced, or published
- * "released generation g"); or a member with another boot identity.
- * @ret_why: one line for the log, caller frees.
+ * Is the record's owner surely gone?  Gone: fenced by Pacemaker since the
+ * record's time; or it has published "released generation g"; or it is a
+ * member that has been booted since.  cluster-gone.c has the reasoning.
+ * @ret_why: one line for the log, caller frees; set for yes and no.
  */
 bool qm__cluster_owner_gone(qm_cluster *c, const uint8_t *vm_uuid,
                             const qm_record *record, int64_t deadline,
                             bool *ret_gone, char **ret_why, GError **error);
-/* The same, but waits out the membership lag before it says no. */
+/* The same, but says no only after the membership lag, and while the owner's
+ * fencing is under way only near @deadline (so @deadline should be the
+ * action's, not the lag's). */
 bool qm__cluster_wait_gone(qm_cluster *c, const uint8_t *vm_uuid,
                            const qm_record *record, int64_t deadline,
                            bool *ret_gone, char **ret_why, GError **error);
 
-/* Node attributes (transient).  */
+/* Tells the others this node's boot, once a boot.  Before the first start. */
 bool qm__cluster_publish_boot(qm_cluster *c, int64_t deadline, GError **error);
+/* This node has destroyed the VM and stopped its gates, for good as far as
+ * @generation goes.  Known to all nodes when it returns. */
 bool qm__cluster_publish_released(qm_cluster *c, const uint8_t *vm_uuid,
                                   uint64_t generation, int64_t deadline,
                                   GError **error);
+/* Does Pacemaker shut this node down? */
 bool qm__cluster_shutting_down(qm_cluster *c, int64_t deadline,
                                bool *ret_shutting_down, GError **error);
 
