@@ -121,7 +121,8 @@ cmd_shared() {
 
 # libvirtd's PID inside the node.
 libvirtd_pid() {
-    in_node "$1" bash -c 'read -r p </run/libvirtd.pid && kill -0 $p && echo $p' \
+    # shellcheck disable=SC2016
+    in_node "$1" bash -c 'p=$(</run/libvirtd.pid) && kill -0 $p && echo $p' \
         2>/dev/null
 }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # used by the other parts
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
 #
@@ -26,7 +26,7 @@ prepare_dir() {
         >"$LAB_DIR/lab.id"
     LAB_ID=$(<"$LAB_DIR/lab.id")
     chmod 755 "$LAB_DIR" "$LAB_DIR/guest"
-    chmod 1777 "$LAB_DIR/console" "$LAB_DIR/shared"
+    chmod 777 "$LAB_DIR/console"
     cp "$LAB_CACHE"/guest/{vmlinuz,initrd} "$LAB_DIR/guest/"
     rm -rf "$LAB_DIR/capabilities"
     [[ ! -d $LAB_CACHE/capabilities ]] ||
