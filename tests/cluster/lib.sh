@@ -1,0 +1,218 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+#
+# For cluster tests and the demo, sourced: a real cluster in the lab with the
+# installed quickmig, and VMs on it.
+#
+#   cluster_up [NODES]             a lab of our own; torn down at exit
+#   vm_create NAME [lun|dir] [PARAM=VALUE...] -- [vm-xml OPTION...]
+#                                  disk LUN, vault, resource; not started
+#   vm_start NAME                  enables it and waits for ticks
+#   vm_node NAME                   where Pacemaker says it runs
+#   vm_wait_node NAME NODE [S]     runs there, cluster settled
+#   vm_move NAME NODE [S]          crm resource move, waits, clears
+#   vm_record NAME FIELD           of "quickmig status --json"
+#   vm_remember NAME / vm_same_boot NAME / vm_other_boot NAME
+#                                  boot id before; memory and disk after
+#   vm_disk_ok NAME [MIN_SEQ]      disk log unbroken
+#   cluster_idle [S]               no transition, no pending action
+#   on NODE COMMAND...             lab exec
+#   agent NODE NAME ACTION [VAR=VALUE...]   by hand, as Pacemaker would
+
+QM_SRC=${QM_SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+QM_BUILD=${QM_BUILD:-$QM_SRC/build}
+QM_DEST=${QM_DEST:-$QM_BUILD/dest}
+AGENT=/usr/lib/ocf/resource.d/quickmig/VirtualMachine
+SHARED=/srv/quickmig
+declare -A VM_BOOT VM_VAULT VM_SEQ
+
+# shellcheck source=tests/lab/lib.sh
+. "$QM_SRC/tests/lab/lib.sh"
+
+say() {
+    printf '%s %s\n' "$(date +%H:%M:%S.%3N)" "$*"
+}
+
+die() {
+    say "FAIL: $*" >&2
+    exit 1
+}
+
+on() {
+    lab exec "$@"
+}
+
+# A node that is up, to ask the cluster from.
+any_node() {
+    local n
+    for n in $NODES; do
+        if on "$n" crm_mon -1 >/dev/null 2>&1; then
+            echo "$n"
+            return
+        fi
+    done
+    die "no node answers"
+}
+
+cluster_down() {
+    local code=$?
+    trap - EXIT
+    if [[ $code -ne 0 && -n ${QM_LAB_DIR:-} ]]; then
+        cluster_diagnose || true
+    fi
+    if [[ -n ${QM_LAB_KEEP:-} ]]; then
+        say "lab kept: $QM_LAB_DIR"
+    else
+        lab down --purge >/dev/null 2>&1 || say "lab down failed"
+    fi
+    exit "$code"
+}
+
+cluster_diagnose() {
+    local f
+    {
+        echo "--- cluster"
+        on "$(any_node)" crm_mon -1rf
+        for f in "$QM_LAB_DIR"/nodes/*/log/quickmig/quickmig.log; do
+            echo "--- $f"
+            tail -n 60 "$f"
+        done
+        for f in "$QM_LAB_DIR"/console/*.log; do
+            echo "--- $f"
+            tail -n 5 "$f"
+        done
+    } 2>&1 | cut -c1-400
+}
+
+cluster_up() {
+    local n=${1:-3} i
+    [[ -d $QM_DEST ]] || make -C "$QM_BUILD" -s install DESTDIR="$QM_DEST" \
+        >/dev/null || die "not built: $QM_BUILD"
+    NODES=
+    for ((i = 1; i <= n; i++)); do NODES+=" n$i"; done
+    lab_new
+    trap cluster_down EXIT
+    trap 'exit 130' INT TERM
+    lab up --nodes "$n" --overlay "$QM_DEST"
+    say "cluster of $n nodes is up: $QM_LAB_DIR"
+}
+
+cluster_idle() {
+    on "$(any_node)" crm_resource --wait --timeout="${1:-90}" ||
+        die "the cluster does not come to rest"
+}
+
+vm_vault_create() {
+    local name=$1 kind=$2
+    if [[ $kind == dir ]]; then
+        VM_VAULT[$name]=$SHARED/$name
+        on n1 mkdir -p "$SHARED/$name"
+    else
+        VM_VAULT[$name]=$(lab lun create "$name-vault" "${VAULT_SIZE:-512M}")
+    fi
+    on n1 quickmig vault create "${VM_VAULT[$name]}" \
+        --xml "$QM_LAB_DIR/$name.xml" >"$QM_LAB_DIR/$name.create" ||
+        die "vault create failed"
+}
+
+vm_create() {
+    local name=$1 kind=${2:-lun} params=() url
+    shift 2 || shift
+    while [[ $# -gt 0 && $1 != -- ]]; do
+        params+=("$1")
+        shift
+    done
+    shift || true
+    url=$(lab lun create "$name-disk" "${DISK_SIZE:-64M}")
+    lab vm-xml "$name" --disk-url "$url" "$@" >"$QM_LAB_DIR/$name.xml"
+    vm_vault_create "$name" "$kind"
+    on n1 crm configure primitive "$name" ocf:quickmig:VirtualMachine \
+        params vault="${VM_VAULT[$name]}" "${params[@]}" \
+        op start timeout=180s interval=0 \
+        op stop timeout="${STOP_TIMEOUT:-120s}" interval=0 \
+        op monitor timeout=30s interval=10s \
+        op migrate_to timeout=120s interval=0 \
+        op migrate_from timeout=120s interval=0 \
+        meta allow-migrate=true target-role=Stopped ||
+        die "crm configure failed"
+}
+
+vm_start() {
+    on "$(any_node)" crm resource start "$1" || die "start of $1"
+    cluster_idle
+    guest_wait_ticks "$1" 5 60 || die "guest $1 does not tick"
+}
+
+# "n2"; empty: nowhere.  More than one node is a failure of everything.
+vm_node() {
+    local where
+    where=$(on "$(any_node)" crm_resource -r "$1" --locate 2>/dev/null |
+        sed -n 's/.*is running on: *\([^ ]*\).*/\1/p')
+    [[ $(wc -w <<<"$where") -le 1 ]] || die "$1 runs on: $where"
+    echo "$where"
+}
+
+_vm_is_on() {
+    [[ $(vm_node "$1") == "$2" ]]
+}
+
+vm_wait_node() {
+    lab_wait_until "${3:-90}" _vm_is_on "$1" "$2" || die "$1 is not on $2"
+    cluster_idle "${3:-90}"
+}
+
+vm_move() {
+    on "$(any_node)" crm resource move "$1" "$2" force || die "crm resource move"
+    vm_wait_node "$1" "$2" "${3:-90}"
+    on "$(any_node)" crm resource clear "$1" || die "crm resource clear"
+    cluster_idle
+}
+
+vm_record() {
+    on "$(any_node)" quickmig status --json "$1" | jq -r ".vms[0].$2"
+}
+
+# How many nodes have a QEMU with the VM's name?
+vm_copies() {
+    local n copies=0
+    for n in $NODES; do
+        if on "$n" virsh -q list --name 2>/dev/null | grep -qx "$1"; then
+            copies=$((copies + 1))
+        fi
+    done
+    echo "$copies"
+}
+
+vm_remember() {
+    VM_BOOT[$1]=$(guest_boot_id "$1")
+    VM_SEQ[$1]=$(guest_synced "$1")
+    [[ -n ${VM_BOOT[$1]} ]] || die "$1 has not booted"
+}
+
+vm_disk_ok() {
+    disk_log_check "$(lab lun path "$1-disk")" --min-seq "${2:-1}" \
+        >/dev/null || die "disk log of $1 is broken"
+}
+
+vm_same_boot() {
+    guest_wait_ticks "$1" 3 60 || die "guest $1 is silent"
+    [[ $(guest_boot_id "$1") == "${VM_BOOT[$1]}" ]] || die "$1 was rebooted"
+    guest_wait_full_check "$1" 90 || die "memory of $1 is damaged"
+    vm_disk_ok "$1" "${VM_SEQ[$1]}"
+    [[ $(vm_copies "$1") == 1 ]] || die "$(vm_copies "$1") copies of $1"
+}
+
+vm_other_boot() {
+    guest_wait_boot "$1" "${VM_BOOT[$1]}" 90 || die "$1 was not booted anew"
+    vm_disk_ok "$1" "${VM_SEQ[$1]}"
+    [[ $(vm_copies "$1") == 1 ]] || die "$(vm_copies "$1") copies of $1"
+}
+
+agent() {
+    local node=$1 name=$2 action=$3
+    shift 3
+    on "$node" env OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE="$name" \
+        OCF_RESKEY_vault="${VM_VAULT[$name]}" \
+        OCF_RESKEY_CRM_meta_timeout=60000 "$@" "$AGENT" "$action"
+}

@@ -1,0 +1,142 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+# timeout: 500
+#
+# Nodes that die: while the VM runs; in the middle of a save; after the
+# commit; the target during the restore.  And a node that does not die
+# although fencing says so: the storage keeps it out, its guest goes.
+set -euo pipefail
+# shellcheck source=tests/cluster/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+vault_state() {
+    vm_record vm1 state
+}
+
+_vault_is() {
+    [[ $(vault_state) == "$1" ]]
+}
+
+back_up() {
+    lab heal "$1" all
+    lab start "$1"
+    on "$(any_node)" crm_resource --cleanup >/dev/null 2>&1 || true
+    cluster_idle
+}
+
+# The VM on $1, with links so slow that a save or restore takes seconds.
+prepare() {
+    local node
+    for node in $NODES; do lab limit "$node" none storage; done
+    if [[ $(vm_node vm1) != "$1" ]]; then
+        vm_move vm1 "$1"
+    fi
+    guest_wait_ticks vm1 5 60
+    vm_remember vm1
+}
+
+running_node_dies() {
+    prepare n1
+    say "n1 dies while it runs vm1"
+    lab kill n1
+    lab_wait_until 60 fence_done n1
+    vm_other_boot vm1
+    [[ $(vm_node vm1) != n1 ]] || die "still on n1"
+    say "cold boot on $(vm_node vm1)"
+    cluster_idle
+    back_up n1
+}
+
+fence_done() {
+    [[ $(fence_count "$1") -ge 1 ]]
+}
+
+start_move() {
+    on n3 crm resource move vm1 "$1" force || die "crm resource move"
+}
+
+end_move() {
+    on "$(any_node)" crm resource clear vm1 || die "crm resource clear"
+    cluster_idle
+}
+
+source_dies_in_save() {
+    prepare n1
+    lab limit n1 80mbit storage
+    say "n1 dies in the middle of a save"
+    start_move n2
+    lab_wait_until 30 _vault_is SAVING || die "no save seen"
+    lab kill n1
+    vm_other_boot vm1
+    cluster_idle
+    end_move
+    back_up n1
+}
+
+source_dies_after_commit() {
+    prepare n1
+    lab limit n2 80mbit storage
+    say "n1 dies after the commit"
+    start_move n2
+    lab_wait_until 30 _vault_is SAVED || die "no commit seen"
+    lab kill n1
+    guest_wait_ticks vm1 5 90 || die "vm1 is silent"
+    cluster_idle
+    [[ $(vm_node vm1) != n1 ]] || die "still on n1"
+    vm_same_boot vm1
+    end_move
+    back_up n1
+}
+
+target_dies_in_restore() {
+    prepare n1
+    lab limit n2 80mbit storage
+    say "n2 dies during the restore"
+    start_move n2
+    lab_wait_until 30 _vault_is SAVED || die "no commit seen"
+    lab_wait_until 30 has_domain n2 || die "no restore seen"
+    lab kill n2
+    guest_wait_ticks vm1 5 90 || die "vm1 is silent"
+    cluster_idle
+    [[ $(vm_node vm1) != n2 ]] || die "still on n2"
+    vm_same_boot vm1
+    end_move
+    back_up n2
+}
+
+has_domain() {
+    on "$1" virsh -q list --all --name | grep -qx vm1
+}
+
+no_domain() {
+    ! has_domain "$1"
+}
+
+# Fencing reports success and does nothing; n1 loses the cluster only.
+fencing_lies() {
+    prepare n1
+    say "n1 loses the cluster, and fencing lies"
+    lab fencing lie
+    lab cut n1 cluster
+    guest_wait_boot vm1 "${VM_BOOT[vm1]}" 90 || die "not taken over"
+    lab_wait_until 10 no_domain n1 || die "the stale guest is still there"
+    grep -q 'fenced' "$QM_LAB_DIR/nodes/n1/log/quickmig/quickmig.log" ||
+        die "the old gate's log does not say that it was fenced"
+    vm_disk_ok vm1 "${VM_SEQ[vm1]}"
+    say "the old owner's gate is fenced, its guest is gone"
+    lab fencing honest
+    lab kill n1
+    back_up n1
+    vm_disk_ok vm1
+}
+
+cluster_up 3
+vm_create vm1 lun -- --ip 10.77.0.101 --fill 64
+vm_start vm1
+running_node_dies
+source_dies_in_save
+source_dies_after_commit
+target_dies_in_restore
+fencing_lies
+say "ok"
