@@ -40,3 +40,15 @@ tests_unit_lifecycle_invariants_test_LDADD = \
 check_PROGRAMS += tests/unit/lifecycle_rows_test
 TESTS += tests/unit/lifecycle_rows_test
 tests_unit_lifecycle_rows_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cluster_gone_test
+TESTS += tests/unit/cluster_gone_test
+tests_unit_cluster_gone_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cluster_parse_test
+TESTS += tests/unit/cluster_parse_test
+tests_unit_cluster_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/bounded_test
+TESTS += tests/unit/bounded_test
+tests_unit_bounded_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
