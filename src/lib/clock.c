@@ -48,7 +48,8 @@ qm__remaining(int64_t deadline)
 int
 qm__remaining_ms(int64_t deadline)
 {
-    int64_t ms = (qm__remaining(deadline) + QM_MS - 1) / QM_MS;
+    int64_t us = qm__remaining(deadline);
+    int64_t ms = us / QM_MS + (us % QM_MS != 0);
 
     return ms > INT_MAX ? INT_MAX : (int) ms;
 }

@@ -3,7 +3,9 @@
 #include "config.h"
 #include <quickmig/error.h>
 
-G_DEFINE_QUARK(qm - error - quark, qm_error)
+/* clang-format off */
+G_DEFINE_QUARK(qm-error-quark, qm_error)
+/* clang-format on */
 
 static const char *const names[] = {
     [QM_ERROR_INVALID] = "invalid",

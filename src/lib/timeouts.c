@@ -19,10 +19,11 @@
  * 5 s at least where the action is that long, 15 s at most.
  */
 #include "config.h"
+#include <glib.h>
 #include "timeouts.h"
 
 #define DEFAULT_ACTION (60 * QM_S)
-#define MIN_ACTION (5 * QM_S)
+#define MAX_ACTION     (7 * 24 * 3600 * QM_S) /* keeps sums within range */
 
 static int64_t
 clamp(int64_t value, int64_t low, int64_t high)
@@ -31,14 +32,13 @@ clamp(int64_t value, int64_t low, int64_t high)
 }
 
 void
-qm__timeouts_for(int64_t action_ms, int64_t started,
-                 qm_timeouts *ret_timeouts)
+qm__timeouts_for(int64_t action_ms, int64_t started, qm_timeouts *ret_timeouts)
 {
-    int64_t action = action_ms > 0 ? action_ms * QM_MS : DEFAULT_ACTION;
+    int64_t action = DEFAULT_ACTION;
     int64_t end, fallback;
 
-    if (action < MIN_ACTION)
-        action = MIN_ACTION;
+    if (action_ms > 0)
+        action = MIN(action_ms, MAX_ACTION / QM_MS) * QM_MS;
     end = clamp(action / 10, 5 * QM_S, 15 * QM_S);
     if (end > action / 3)
         end = action / 3;
@@ -47,13 +47,17 @@ qm__timeouts_for(int64_t action_ms, int64_t started,
     ret_timeouts->end = started + action - end / 4;
     ret_timeouts->fallback = started + action - end;
     ret_timeouts->work = started + action - end - fallback;
-    ret_timeouts->call = clamp(action / 4, 2 * QM_S, 20 * QM_S);
+    ret_timeouts->call =
+        MIN(clamp(action / 4, 2 * QM_S, 20 * QM_S), action / 2);
 }
 
 int64_t
 qm__transfer_time(uint64_t bytes, uint64_t bytes_per_s)
 {
+    double us;
+
     if (bytes_per_s == 0)
         return INT64_MAX;
-    return (int64_t) ((double) bytes * QM_S / (double) bytes_per_s);
+    us = (double) bytes * (double) QM_S / (double) bytes_per_s;
+    return us < (double) INT64_MAX ? (int64_t) us : INT64_MAX;
 }

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 #include <string.h>
+#include <gio/gio.h>
 #include <quickmig/vault.h>
 
 #define ISCSI_PORT 3260
@@ -27,14 +28,28 @@ qm_url_free(qm_url *url)
     g_free(url);
 }
 
+/* What stands before the last '@' may be a password: it is not repeated. */
 static bool
 bad(const char *text, const char *why, GError **error)
 {
+    const char *at = strrchr(text, '@');
+    g_autofree char *shown = at != NULL ? g_strconcat("…", at, NULL) : NULL;
+
     g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
                 "vault address \"%s\": %s; expected "
                 "iscsi://[user@]host[:port]/iqn/lun or an absolute directory",
-                text, why);
+                shown != NULL ? shown : text, why);
     return false;
+}
+
+/* RFC 3720, 3.2.6.2: what stands in a name, and what is seen in practice. */
+static bool
+is_name(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (!g_ascii_isalnum(*text) && strchr("-.:_", *text) == NULL)
+            return false;
+    return true;
 }
 
 /* Printable, without spaces: what may stand in any part. */
@@ -55,6 +70,15 @@ is_number(const char *text, guint64 min, guint64 max, guint64 *ret)
     return g_ascii_string_to_unsigned(text, 10, min, max, ret, NULL);
 }
 
+/* What stands between brackets. */
+static bool
+is_v6(const char *text, size_t length)
+{
+    g_autofree char *address = g_strndup(text, length);
+
+    return strchr(address, ':') != NULL && g_hostname_is_ip_address(address);
+}
+
 /* "host", "host:port", "[v6]", "[v6]:port" → with the port. */
 static char *
 parse_portal(const char *text)
@@ -65,7 +89,7 @@ parse_portal(const char *text)
 
     if (text[0] == '[') {
         end = strchr(text, ']');
-        if (end == NULL || end == text + 1)
+        if (end == NULL || !is_v6(text + 1, end - text - 1))
             return NULL;
         host = g_strndup(text, end + 1 - text);
         if (end[1] == ':')
@@ -78,9 +102,9 @@ parse_portal(const char *text)
             return NULL; /* IPv6 needs brackets */
         host = end != NULL ? g_strndup(text, end - text) : g_strdup(text);
         port = end != NULL ? end + 1 : NULL;
+        if (host[0] == '\0' || !is_name(host))
+            return NULL;
     }
-    if (host[0] == '\0' || strpbrk(host, "/?#%@") != NULL)
-        return NULL;
     if (port != NULL && !is_number(port, 1, 65535, &number))
         return NULL;
     return g_strdup_printf("%s:%u", host, (unsigned) number);
@@ -89,10 +113,11 @@ parse_portal(const char *text)
 static bool
 is_iqn(const char *text)
 {
-    return strlen(text) <= IQN_MAX &&
+    size_t length = strlen(text);
+
+    return length > 4 && length <= IQN_MAX && is_name(text) &&
            (g_str_has_prefix(text, "iqn.") || g_str_has_prefix(text, "eui.") ||
-            g_str_has_prefix(text, "naa.")) &&
-           strlen(text) > 4;
+            g_str_has_prefix(text, "naa."));
 }
 
 static bool
@@ -129,7 +154,8 @@ parse_iscsi(const char *text, qm_url *url, GError **error)
         return bad(text, "the LUN is not a number from 0 to 255", error);
     url->lun = (int) lun;
     if (query != NULL) {
-        if (!g_str_has_prefix(query, "?secret=") || query[8] == '\0')
+        if (!g_str_has_prefix(query, "?secret=") || query[8] == '\0' ||
+            strpbrk(query + 1, "?&#") != NULL)
             return bad(text, "the only option is ?secret=NAME", error);
         url->secret = g_strdup(query + 8);
     }

@@ -52,3 +52,23 @@ tests_unit_cluster_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/bounded_test
 TESTS += tests/unit/bounded_test
 tests_unit_bounded_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/error_names_test
+TESTS += tests/unit/error_names_test
+tests_unit_error_names_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/clock_deadline_test
+TESTS += tests/unit/clock_deadline_test
+tests_unit_clock_deadline_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/timeouts_split_test
+TESTS += tests/unit/timeouts_split_test
+tests_unit_timeouts_split_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/url_parse_test
+TESTS += tests/unit/url_parse_test
+tests_unit_url_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/crc32c_vectors_test
+TESTS += tests/unit/crc32c_vectors_test
+tests_unit_crc32c_vectors_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
