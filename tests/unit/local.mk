@@ -72,3 +72,11 @@ tests_unit_url_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/crc32c_vectors_test
 TESTS += tests/unit/crc32c_vectors_test
 tests_unit_crc32c_vectors_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/record_codec_test
+TESTS += tests/unit/record_codec_test
+tests_unit_record_codec_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/record_pick_test
+TESTS += tests/unit/record_pick_test
+tests_unit_record_pick_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
