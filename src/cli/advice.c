@@ -16,7 +16,10 @@
 
 #define SLOW_STORAGE 100000000 /* bytes a second, lower bound assumed */
 #define BASE_TIMEOUT 60        /* seconds: login, takeover, shutdown */
-#define MIN_TIMEOUT  120       /* seconds */
+
+/* As in the agent's meta-data: crmsh warns below them. */
+#define START_TIMEOUT 180 /* seconds; migrate_from too */
+#define STOP_TIMEOUT  300 /* seconds; migrate_to too */
 
 uint64_t
 cli_image_needed(uint64_t memory)
@@ -26,13 +29,13 @@ cli_image_needed(uint64_t memory)
 }
 
 unsigned
-cli_transfer_timeout(uint64_t memory)
+cli_transfer_timeout(uint64_t memory, unsigned advised)
 {
     /* The agent keeps a fifth of an action's time for its fallback. */
     uint64_t seconds = BASE_TIMEOUT + memory / (SLOW_STORAGE / 5 * 4) + 1;
 
     seconds = (seconds + 9) / 10 * 10;
-    return (unsigned) CLAMP(seconds, MIN_TIMEOUT, 86400);
+    return (unsigned) CLAMP(seconds, advised, 86400);
 }
 
 char *
@@ -82,7 +85,8 @@ cli_crm_command(const char *id, const char *vault, const char *hypervisor,
                 uint64_t memory)
 {
     g_autofree char *params = parameters(vault, hypervisor);
-    unsigned t = cli_transfer_timeout(memory);
+    unsigned start = cli_transfer_timeout(memory, START_TIMEOUT);
+    unsigned stop = cli_transfer_timeout(memory, STOP_TIMEOUT);
 
     return g_strdup_printf(
         "crm configure primitive %s ocf:quickmig:VirtualMachine \\\n"
@@ -93,7 +97,7 @@ cli_crm_command(const char *id, const char *vault, const char *hypervisor,
         "    op migrate_to timeout=%us interval=0 \\\n"
         "    op migrate_from timeout=%us interval=0 \\\n"
         "    meta allow-migrate=true\n",
-        id, params, t, t, t, t);
+        id, params, start, stop, stop, start);
 }
 
 char *
@@ -101,7 +105,8 @@ cli_pcs_command(const char *id, const char *vault, const char *hypervisor,
                 uint64_t memory)
 {
     g_autofree char *params = parameters(vault, hypervisor);
-    unsigned t = cli_transfer_timeout(memory);
+    unsigned start = cli_transfer_timeout(memory, START_TIMEOUT);
+    unsigned stop = cli_transfer_timeout(memory, STOP_TIMEOUT);
 
     return g_strdup_printf(
         "pcs resource create %s ocf:quickmig:VirtualMachine \\\n"
@@ -110,5 +115,5 @@ cli_pcs_command(const char *id, const char *vault, const char *hypervisor,
         "    monitor interval=10s timeout=30s \\\n"
         "    migrate_to timeout=%us migrate_from timeout=%us \\\n"
         "    meta allow-migrate=true\n",
-        id, params, t, t, t, t);
+        id, params, start, stop, stop, start);
 }

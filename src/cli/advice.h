@@ -12,8 +12,9 @@
 /* Size that a vault's image area needs for a VM with @memory bytes. */
 uint64_t cli_image_needed(uint64_t memory);
 
-/* Timeout for actions that move the VM's memory, seconds. */
-unsigned cli_transfer_timeout(uint64_t memory);
+/* Timeout for an action that moves the VM's memory, seconds; @advised: what
+ * the agent's meta-data advises for a VM that is small. */
+unsigned cli_transfer_timeout(uint64_t memory, unsigned advised);
 
 /* A resource id made from a VM's name; caller frees. */
 char *cli_resource_id(const char *vm_name);

@@ -26,7 +26,7 @@ record_state() { # STATE
 expect 0 "$QUICKMIG" vault create $V --xml web.xml
 says "Vault of web created: $V"
 says "vault=$V"
-says "op start timeout=120s"
+says "op start timeout=180s"
 says "meta allow-migrate=true"
 says "pcs resource create web ocf:quickmig:VirtualMachine"
 [[ $ERR == *"fencing"* ]] || die "no warning about a disk without a gate: $ERR"
@@ -35,6 +35,20 @@ expect 0 "$QUICKMIG" vault create /run/dir/other --xml db.xml --json
 json ".vm == \"db\" and .uuid == \"$UUID_B\" and .resource == \"db\""
 json '.memory == 268435456 and (.crm | contains("migrate_to"))'
 json '.warnings | length == 1'
+
+# The timeouts are never below those that the agent advises.
+agent=$QM_BUILD/resource-agents/VirtualMachine
+if [[ -x $agent ]]; then
+    "$agent" meta-data |
+        sed -n 's/.*action name="\([a-z_]*\)" timeout="\([0-9]*\)s.*/\1 \2/p' >advised
+    jq -r .crm <out >crm
+    for action in start stop monitor migrate_to migrate_from; do
+        advised=$(sed -n "s/^$action //p" advised | head -1)
+        printed=$(sed -n "s/.*op $action timeout=\([0-9]*\)s.*/\1/p" crm)
+        [[ -n $advised && $printed -ge $advised ]] ||
+            die "$action: the agent advises $advised, printed: $printed"
+    done
+fi
 
 # --- show
 expect 0 "$QUICKMIG" vault show $V

@@ -29,15 +29,15 @@ image_holds_memory_and_more(void **state)
 static void
 timeouts_follow_memory(void **state)
 {
-    assert_int_equal(cli_transfer_timeout(0), 120);
-    assert_int_equal(cli_transfer_timeout(2 * GIB), 120);
-    assert_int_equal(cli_transfer_timeout(64 * GIB), 920);
+    assert_int_equal(cli_transfer_timeout(0, 180), 180);
+    assert_int_equal(cli_transfer_timeout(2 * GIB, 300), 300);
+    assert_int_equal(cli_transfer_timeout(64 * GIB, 300), 920);
     for (unsigned i = 1; i < 256; i++) {
-        unsigned t = cli_transfer_timeout(i * GIB);
+        unsigned t = cli_transfer_timeout(i * GIB, 120);
 
         /* Four fifths of it carry the memory at 100 MB/s. */
         assert_true((t - 20) * UINT64_C(80000000) >= i * GIB);
-        assert_true(t >= cli_transfer_timeout((i - 1) * GIB));
+        assert_true(t >= cli_transfer_timeout((i - 1) * GIB, 120));
         assert_int_equal(t % 10, 0);
     }
 }
@@ -67,17 +67,12 @@ commands_name_everything(void **state)
     g_autofree char *crm = cli_crm_command("web", "/srv/v", NULL, GIB);
     g_autofree char *pcs = cli_pcs_command("web", "/srv/v", NULL, GIB);
     static const char *const words[] = {
-        "web",
-        "ocf:quickmig:VirtualMachine",
-        "start",
-        "stop",
-        "monitor",
-        "interval=10s",
-        "migrate_to",
-        "migrate_from",
-        "timeout=120s",
-        "vault=/srv/v",
-        "meta allow-migrate=true",
+        "web",          "ocf:quickmig:VirtualMachine",
+        "start",        "stop",
+        "monitor",      "interval=10s",
+        "migrate_to",   "migrate_from",
+        "timeout=180s", "timeout=300s",
+        "vault=/srv/v", "meta allow-migrate=true",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+#
+# The same as cluster.crm, for pcs.  Written into a copy of the CIB first, so
+# that the cluster sees one change: sh cluster.pcs.sh
+
+set -eu
+cib=$(mktemp)
+trap 'rm -f "$cib"' EXIT
+
+pcs cluster cib "$cib"
+pcs -f "$cib" property set stonith-enabled=true migration-limit=2
+pcs -f "$cib" resource defaults update resource-stickiness=100
+
+pcs -f "$cib" resource create web ocf:quickmig:VirtualMachine \
+    vault=iscsi://web@192.0.2.10/iqn.2026-01.org.example:web/2 \
+    op start timeout=180s stop timeout=300s \
+    monitor interval=10s timeout=30s \
+    migrate_to timeout=300s migrate_from timeout=180s \
+    meta allow-migrate=true
+
+# A VM that shuts down instead of being saved, and is never booted without its
+# memory after a failed restore.
+pcs -f "$cib" resource create db ocf:quickmig:VirtualMachine \
+    vault=iscsi://db@192.0.2.10/iqn.2026-01.org.example:db/2 \
+    stop_action=shutdown on_restore_failure=block compress=lz4 \
+    op start timeout=180s stop timeout=300s \
+    monitor interval=10s timeout=30s \
+    migrate_to timeout=300s migrate_from timeout=180s \
+    meta allow-migrate=true
+
+# They prefer not to share a node.
+pcs -f "$cib" constraint colocation add db with web score=-100
+
+pcs cluster cib-push "$cib"
