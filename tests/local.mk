@@ -5,3 +5,8 @@
 noinst_PROGRAMS += tests/functional/vault-poke
 tests_functional_vault_poke_SOURCES = tests/functional/vault-poke.c
 tests_functional_vault_poke_LDADD = src/lib/libqmcore.la
+
+# One step with a libvirt domain, for tests of the library's part for it.
+noinst_PROGRAMS += tests/functional/vm-tool
+tests_functional_vm_tool_SOURCES = tests/functional/vm-tool.c
+tests_functional_vm_tool_LDADD = src/lib/libqmcore.la

@@ -19,7 +19,6 @@
 
 #define PIPE_SIZE     (1024 * 1024)
 #define TRY_AGAIN     2 /* ms: there is no event for "somebody opened it" */
-#define PREFIX        "stream-"
 #define SUFFIX        ".fifo"
 #define MAGIC         16 /* bytes, at offset 0 */
 #define AT_VERSION    16 /* 32 bits each, native order */
@@ -30,8 +29,14 @@
 static const char partial[MAGIC + 1] = "LibvirtQemudPart";
 static const char complete[MAGIC + 1] = "LibvirtQemudSave";
 
+static const char *const prefixes[] = {
+    [QM_FIFO_SAVE] = "save-",
+    [QM_FIFO_RESTORE] = "restore-",
+};
+
 struct qm_fifo {
     char *path;
+    qm_fifo_use use;
     int fd;    /* -1: not open */
     bool late; /* libvirt may still open it */
 };
@@ -50,10 +55,11 @@ qm__fifo_new(const char *dir, qm_fifo_use use, qm_fifo **ret_fifo,
 {
     g_autoptr(qm_fifo) fifo = g_new0(qm_fifo, 1);
 
+    fifo->use = use;
     fifo->fd = -1;
     do {
         g_free(fifo->path);
-        fifo->path = g_strdup_printf("%s/" PREFIX "%08x%08x" SUFFIX, dir,
+        fifo->path = g_strdup_printf("%s/%s%08x%08x" SUFFIX, dir, prefixes[use],
                                      g_random_int(), g_random_int());
     } while (mkfifo(fifo->path, 0600) < 0 && errno == EEXIST);
     if (access(fifo->path, F_OK) < 0)
@@ -88,10 +94,10 @@ release_waiters(const char *path)
 /* A save that opens the path only now would make a regular file and fill /run
  * with the VM's memory: an empty directory makes it fail. */
 static void
-block(const char *path)
+withdraw(const char *path, qm_fifo_use use)
 {
     release_waiters(path);
-    if (unlink(path) == 0)
+    if (unlink(path) == 0 && use == QM_FIFO_SAVE)
         (void) mkdir(path, 0700); /* it only guards against a late libvirtd */
 }
 
@@ -101,7 +107,7 @@ qm__fifo_free(qm_fifo *fifo)
     if (fifo == NULL)
         return;
     if (fifo->late)
-        block(fifo->path);
+        withdraw(fifo->path, fifo->use);
     else
         (void) unlink(fifo->path);
     qm__fifo_close(fifo);
@@ -121,6 +127,20 @@ qm__fifo_fd(const qm_fifo *fifo)
     return fifo->fd;
 }
 
+static void
+sweep_one(const char *dir, const char *name, qm_fifo_use use)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    struct stat s;
+
+    if (!g_str_has_prefix(name, prefixes[use]) || lstat(path, &s) < 0)
+        return;
+    if (S_ISFIFO(s.st_mode))
+        withdraw(path, use);
+    else if (S_ISREG(s.st_mode))
+        (void) unlink(path);
+}
+
 void
 qm__fifo_sweep(const char *dir)
 {
@@ -128,15 +148,8 @@ qm__fifo_sweep(const char *dir)
     const char *name;
 
     while (d != NULL && (name = g_dir_read_name(d)) != NULL) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        struct stat s;
-
-        if (!g_str_has_prefix(name, PREFIX) || lstat(path, &s) < 0)
-            continue;
-        if (S_ISFIFO(s.st_mode))
-            block(path);
-        else if (S_ISREG(s.st_mode))
-            (void) unlink(path);
+        sweep_one(dir, name, QM_FIFO_SAVE);
+        sweep_one(dir, name, QM_FIFO_RESTORE);
     }
 }
 
@@ -258,8 +271,10 @@ qm__fifo_connect(qm_fifo *fifo, int job_fd, int64_t deadline, GError **error)
             return io_failed("opening the FIFO", fifo->path, error);
         if (qm__passed(deadline))
             return too_late("begin to restore", error);
-        if (poll(&p, 1, TRY_AGAIN) > 0)
+        if (poll(&p, 1, TRY_AGAIN) > 0) {
+            fifo->late = false;
             return job_ended(error);
+        }
     }
     fifo->late = false;
     (void) fcntl(fifo->fd, F_SETPIPE_SZ, PIPE_SIZE); /* only for speed */

@@ -67,8 +67,8 @@ qm__fifo_connect(qm_fifo *fifo, int job_fd, int64_t deadline, GError **error);
 
 /* Removes FIFOs that a killed process left in @dir.  Lets go whoever waits for
  * the other end of one: libvirtd then ends a call that would hold the domain
- * for ever.  An empty directory stays in the FIFO's place, so that a call
- * which comes to open it even later fails.  Under the VM's lock, before
+ * for ever.  An empty directory stays in a save's place, so that a call which
+ * comes to open it even later fails.  Under the VM's lock, before
  * libvirt is asked for anything. */
 void qm__fifo_sweep(const char *dir);
 

@@ -5,9 +5,14 @@
 
 /*
  * One libvirt domain.  Every call has a deadline: libvirt calls run on a
- * worker thread; one that does not come back in time poisons the object
- * (every later call fails with TIMEOUT at once) and is left behind, so that a
- * hung libvirtd is an error within the action's time, never a hang.
+ * worker thread; one that does not come back in time is left behind, and as
+ * long as it is out, every other call fails with TIMEOUT at once, so that a
+ * hung libvirtd is an error within the action's time, never a hang.  A call
+ * that was left behind may still take effect later: look before you decide.
+ *
+ * Errors: NOT_FOUND (no such domain), TIMEOUT (see above), BUSY (the domain is
+ * locked by another libvirt job), INVALID (libvirt refuses the XML),
+ * UNSUPPORTED, CANCELLED (aborted), AUTH; all else is IO.
  */
 #include <sys/types.h>
 #include <quickmig/error.h>
@@ -47,20 +52,25 @@ bool qm__vm_shutdown(qm_vm *vm, int64_t deadline, GError **error);
 typedef struct qm_vm_job qm_vm_job;
 
 /* Paused save that keeps the source's memory: external memory snapshot with
- * the disks `manual`; the domain must be suspended and stays so.  @fifo: an
- * existing FIFO; the caller reads it until EOF, then the final header. */
+ * the disks `manual`; the domain must be suspended and stays so, whatever
+ * becomes of the stream.  @fifo: qm__fifo_path(); see stream.h.  The job's
+ * errors: REFUSED (not suspended), NOT_FOUND, INVALID (no disk). */
 bool qm__vm_save_begin(qm_vm *vm, const char *fifo, qm_vm_job **ret_job,
                        GError **error);
 /* virDomainRestoreFlags(PAUSED) from @fifo, which the caller fills.
- * @xml: domain XML to use, NULL: the one in the stream. */
+ * @xml: domain XML to use, NULL: the one in the stream.  A job that fails has
+ * removed what it loaded.  REFUSED: the domain is active here already. */
 bool qm__vm_restore_begin(qm_vm *vm, const char *fifo, const char *xml,
                           qm_vm_job **ret_job, GError **error);
 /* eventfd, readable when the job has ended. */
 int qm__vm_job_fd(const qm_vm_job *job);
 /* Waits for the end.  TIMEOUT leaves the job running.  Other errors: how the
- * libvirt call failed.  The job is freed with qm__vm_job_free(). */
+ * libvirt call failed.  The job is freed with qm__vm_job_free(); one that runs
+ * goes on, and ends by itself when the FIFO is closed. */
 bool qm__vm_job_wait(qm_vm_job *job, int64_t deadline, GError **error);
-/* virDomainAbortJob on the running save; own deadline of 5 s at most. */
+/* virDomainAbortJob on the running save; own deadline of 5 s at most.  Only
+ * while its stream is being read: QEMU does not listen while it waits for a
+ * full pipe.  Closing the FIFO ends a save at once, and needs no libvirt. */
 void qm__vm_job_abort(qm_vm_job *job);
 void qm__vm_job_free(qm_vm_job *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_vm_job, qm__vm_job_free)
