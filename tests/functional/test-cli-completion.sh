@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+#
+# What bash offers after "quickmig ...<Tab>".
+
+set -u
+: "${QM_BUILD:?the build directory}" "${QM_SRC:?the source directory}"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/bin" "$work/dir"
+touch "$work/dir/vm.xml"
+
+# The real program, but for the VMs of a cluster.
+cat >"$work/bin/quickmig" <<EOP
+#!/bin/bash
+if [[ \$1 == status && \$2 == --json ]]; then
+    echo '{ "vms" : [ {'
+    echo '      "resource" : "rsc-web",'
+    echo '      "vm" : "web"'
+    echo '}, { "x" : 1,'
+    echo '      "resource" : "db"'
+    echo '} ] }'
+else
+    exec "$QM_BUILD/src/cli/quickmig" "\$@"
+fi
+EOP
+chmod +x "$work/bin/quickmig"
+PATH=$work/bin:$PATH
+
+# shellcheck source=/dev/null
+. "$QM_SRC/src/cli/bash-completion/quickmig" || exit 1
+failed=0
+
+# offers "LINE" WORD...: the last word of LINE is the one being typed.
+offers() {
+    local got want line=$1
+    shift
+    read -r -a COMP_WORDS <<<"$line"
+    [[ $line != *" " ]] || COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMPREPLY=()
+    _quickmig
+    got=$(printf '%s\n' "${COMPREPLY[@]}" | sort | xargs)
+    want=$(printf '%s\n' "$@" | sort | xargs)
+    if [[ $got != "$want" ]]; then
+        echo "FAIL: '$line' offers '$got', not '$want'" >&2
+        failed=1
+    else
+        echo "ok: '$line' -> $got"
+    fi
+}
+
+cd "$work/dir" || exit 1
+offers "quickmig " vault status history discard --help --version
+offers "quickmig sta" status
+offers "quickmig vault " create show edit
+offers "quickmig vault s" show
+offers "quickmig vault nope " # nothing: it is no command
+offers "quickmig status " db rsc-web web
+offers "quickmig status w" web
+offers "quickmig status web --j" --json
+offers "quickmig history --l" --limit
+offers "quickmig history --limit " # a number
+offers "quickmig discard rs" rsc-web
+offers "quickmig discard --" --yes --connect --secret-file --timeout --json --help
+offers "quickmig vault create --f" --force
+offers "quickmig vault create --xml " vm.xml
+offers "quickmig vault show --xml " db rsc-web web
+offers "quickmig vault show --f"
+offers "quickmig vault edit we" web
+
+[[ $failed -eq 0 ]] && echo "PASS"
+exit $failed
