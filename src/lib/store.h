@@ -8,6 +8,8 @@
  * caller drives it from its own loop in libiscsi's manner: fd, events,
  * service.  Offsets and lengths are multiples of `align`.
  */
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/uio.h>
 #include <quickmig/error.h>
 

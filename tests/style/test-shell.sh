@@ -1,0 +1,18 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+#
+# Shell scripts pass shellcheck: all .sh, and whatever begins with #! and sh.
+# shellcheck source=tests/style/files.sh
+. "$(dirname "$0")/files.sh"
+need shellcheck
+
+scripts() {
+    files '\.sh$'
+    files '(^|/)[^.]*$' | while read -r file; do
+        ! head -c 64 "$file" | grep -qaE '^#!.*(/| )(ba)?sh' || echo "$file"
+    done
+}
+
+scripts | sort -u | xargs shellcheck -x --source-path="$QM_SRC" \
+    --source-path=SCRIPTDIR
