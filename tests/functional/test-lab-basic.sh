@@ -10,11 +10,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/lab/lib.sh source-path=SCRIPTDIR/../..
 . "$here/../lab/lib.sh"
 
-skip() {
-    echo "SKIP: $*"
-    exit 77
-}
-
 fail() {
     echo "FAIL: $*"
     exit 1
@@ -43,11 +38,7 @@ cleanup() {
     exit "$rc"
 }
 
-[[ $EUID -eq 0 ]] || skip "must run as root"
-for tool in corosync pacemakerd libvirtd qemu-system-x86_64 tgtd gcc; do
-    PATH=$PATH:/usr/sbin command -v $tool >/dev/null || skip "no $tool"
-done
-
+lab_requires
 dirs=()
 trap cleanup EXIT
 trap 'exit 130' INT TERM

@@ -5,6 +5,7 @@
 # For tests, sourced: helpers around the lab. Of one lab: QM_LAB_DIR says which.
 #
 #   lab ARGUMENT...                     tests/lab/lab
+#   lab_requires                        exit 77 where no lab can be had
 #   lab_new                             sets QM_LAB_DIR to a new directory
 #   lab_wait_until SECONDS COMMAND...   polls; fails, telling what, at the end
 #   guest_boot_id NAME                  of the newest boot on the console
@@ -24,6 +25,20 @@ LAB_LIB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 lab() {
     "$LAB_LIB_DIR/lab" "$@"
+}
+
+lab_requires() {
+    local tool
+    [[ $EUID -eq 0 ]] || {
+        echo "SKIP: must run as root"
+        exit 77
+    }
+    for tool in corosync pacemakerd libvirtd qemu-system-x86_64 tgtd gcc; do
+        PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || {
+            echo "SKIP: no $tool, see tests/lab/deps"
+            exit 77
+        }
+    done
 }
 
 lab_new() {

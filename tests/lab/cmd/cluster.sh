@@ -51,8 +51,14 @@ pacemaker_start() {
         PCMK_fail_fast=no pacemakerd -f
 }
 
-pacemaker_gone() {
-    ! in_node "$1" pgrep -x pacemakerd
+daemon_gone() {
+    ! in_node "$1" pgrep -x "$2"
+}
+
+# stop_daemon NODE NAME SECONDS
+stop_daemon() {
+    in_node "$1" pkill -x -TERM "$2" || true
+    wait_until "$3" "end of $2 on $1" daemon_gone "$1" "$2"
 }
 
 # "stop" is what systemd does at a clean shutdown: the node leaves first.
@@ -64,9 +70,8 @@ cmd_pacemaker() {
         wait_until 20 "corosync on $1" in_node "$1" corosync-quorumtool -l
         pacemaker_start "$1"
         cluster_wait_member "$1" ;;
-    stop) in_node "$1" pkill -x -TERM pacemakerd || true
-        wait_until 300 "end of pacemaker on $1" pacemaker_gone "$1"
-        in_node "$1" pkill -x -TERM corosync || true ;;
+    stop) stop_daemon "$1" pacemakerd 300
+        stop_daemon "$1" corosync 20 ;;
     *) die_usage "pacemaker: unknown '$2'" ;;
     esac
 }

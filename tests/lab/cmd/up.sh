@@ -117,6 +117,8 @@ cmd_up() {
     build_tools
     prepare_dir
     save_config
+    # New cables and an honest fence device; the nodes' disks stay.
+    rm -f "$LAB_DIR"/nodes/*/net.* "$LAB_DIR/bmc/mode"
     log "up: id $LAB_ID, $NODES nodes, token $TOKEN, overlay '${OVERLAY}'"
     trap up_failed EXIT
     trap 'exit 130' INT TERM HUP
