@@ -128,7 +128,18 @@ record_state 3
 before=$(fingerprint /run/dir)
 refuse 4 "use --yes" "$QUICKMIG" discard $V
 refuse 4 "is SAVED" "$QUICKMIG" vault create $V --xml web.xml --force
+if command -v script >/dev/null; then
+    printf 'n\n' | script -qec "$QUICKMIG discard $V" typed >/dev/null
+    rc=$?
+    grep -q "Drop the saved state of web" typed || die "not asked: $(<typed)"
+    [[ $rc -eq 4 ]] || die "a no ended with $rc: $(<typed)"
+fi
 [[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
+if command -v script >/dev/null; then
+    printf 'y\n' | script -qec "$QUICKMIG discard $V" typed >/dev/null ||
+        die "a yes did not drop it: $(<typed)"
+    record_state 3
+fi
 expect 0 "$QUICKMIG" discard $V --yes
 says "dropped"
 expect 0 "$QUICKMIG" vault show $V --json
@@ -150,7 +161,9 @@ cp -a $V /run/dir/future
 before=$(fingerprint /run/dir)
 refuse 1 "version 99.*update quickmig" "$QUICKMIG" vault show /run/dir/future
 refuse 1 "version 99" "$QUICKMIG" discard /run/dir/future --yes
-refuse 4 "version 99" "$QUICKMIG" vault create /run/dir/future --xml web.xml
+refuse 1 "version 99" "$QUICKMIG" vault create /run/dir/future --xml web.xml
+refuse 1 "version 99" \
+    "$QUICKMIG" vault create /run/dir/future --xml web.xml --force
 [[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
 cp -a $V /run/dir/torn
 dd if=/dev/urandom of=/run/dir/torn/record.0 bs=4096 count=1 status=none

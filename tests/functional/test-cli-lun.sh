@@ -98,7 +98,8 @@ says "Disk vda: skipped"
 cp /run/lun1 keep
 "$POKE" /run/lun1 0 8 4 99 || die "poke"
 refuse 1 "version 99.*update quickmig" "$QUICKMIG" vault show "$V"
-refuse 4 "version 99" "$QUICKMIG" vault create "$V" --xml web.xml
+refuse 1 "version 99" "$QUICKMIG" vault create "$V" --xml web.xml
+refuse 1 "version 99" "$QUICKMIG" vault create "$V" --xml web.xml --force
 cat keep >/run/lun1
 dd if=/dev/urandom of=/run/lun1 bs=4096 seek=16 count=1 conv=notrunc status=none
 expect 0 "$QUICKMIG" vault show "$V"
