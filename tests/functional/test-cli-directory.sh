@@ -7,10 +7,10 @@
 
 # shellcheck source-path=SCRIPTDIR source=cli-functions.sh
 . "${QM_SRC:?the source directory}/tests/functional/cli-functions.sh" || exit 1
-isolate "$@"
+begin "$@"
 
 V=/run/dir/web
-mkdir $V /run/dir/other
+mkdir -p $V /run/dir/other
 domain_xml web "$UUID_A" 256 >web.xml
 domain_xml web "$UUID_A" 512 >web512.xml
 domain_xml db "$UUID_B" 256 >db.xml
@@ -18,7 +18,7 @@ domain_xml db "$UUID_B" 256 >db.xml
 record_state() { # STATE
     local copy
     for copy in 0 1; do
-        "$POKE" $V/record.$copy 0 64 4 "$1" || die "poke"
+        "$POKE" $V/record.$copy 0 64 4 "$1" || fail "poke"
     done
 }
 
@@ -29,7 +29,7 @@ says "vault=$V"
 says "op start timeout=180s"
 says "meta allow-migrate=true"
 says "pcs resource create web ocf:quickmig:VirtualMachine"
-[[ $ERR == *"fencing"* ]] || die "no warning about a disk without a gate: $ERR"
+[[ $ERR == *"fencing"* ]] || fail "no warning about a disk without a gate: $ERR"
 
 expect 0 "$QUICKMIG" vault create /run/dir/other --xml db.xml --json
 json ".vm == \"db\" and .uuid == \"$UUID_B\" and .resource == \"db\""
@@ -46,7 +46,7 @@ if [[ -x $agent ]]; then
         advised=$(sed -n "s/^$action //p" advised | head -1)
         printed=$(sed -n "s/.*op $action timeout=\([0-9]*\)s.*/\1/p" crm)
         [[ -n $advised && $printed -ge $advised ]] ||
-            die "$action: the agent advises $advised, printed: $printed"
+            fail "$action: the agent advises $advised, printed: $printed"
     done
 fi
 
@@ -55,7 +55,7 @@ expect 0 "$QUICKMIG" vault show $V
 says "OFF"
 says "$UUID_A"
 expect 0 "$QUICKMIG" vault show $V --xml
-cmp -s out web.xml || die "the XML came back changed"
+cmp -s out web.xml || fail "the XML came back changed"
 expect 0 "$QUICKMIG" vault show $V --json
 json '.state == "OFF" and .owner == null and .generation == 0 and .format == 1'
 json '.reservation == null and .disks == 1 and .gated_disks == 0'
@@ -90,30 +90,30 @@ refuse 2 "--xml FILE is missing" "$QUICKMIG" vault create $V
 refuse 2 "VM is missing" "$QUICKMIG" history
 refuse 2 "no command given" "$QUICKMIG"
 refuse 3 "there is no vault" "$QUICKMIG" vault show /run/dir
-[[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/dir) == "$before" ]] || fail "something was changed"
 
 # --- edit
 expect 0 "$QUICKMIG" vault edit $V --xml web512.xml
 says "takes effect"
 expect 0 "$QUICKMIG" vault show $V --xml
-cmp -s out web512.xml || die "the new XML is not there"
+cmp -s out web512.xml || fail "the new XML is not there"
 expect 0 "$QUICKMIG" vault edit $V --xml web512.xml --json
 json '.changed == false'
 VISUAL="sed -i s/512/384/" expect 0 "$QUICKMIG" vault edit $V --json
 json '.changed == true'
 expect 0 "$QUICKMIG" vault show $V --json
 json '.memory == 402653184'
-[[ -z $(find "$TMPDIR" -type f) ]] || die "a temporary file is left"
+[[ -z $(find "$TMPDIR" -type f) ]] || fail "a temporary file is left"
 before=$(fingerprint /run/dir)
 VISUAL="sed -i s/web/nope/" refuse 4 "another VM" "$QUICKMIG" vault edit $V
-[[ $ERR == *"your text is kept in"* ]] || die "the edited text is gone"
+[[ $ERR == *"your text is kept in"* ]] || fail "the edited text is gone"
 file=$(find "$TMPDIR" -type f)
-[[ $(stat -c %a "$file") == 600 ]] || die "$file is not private"
+[[ $(stat -c %a "$file") == 600 ]] || fail "$file is not private"
 VISUAL=false refuse 1 "editor false" "$QUICKMIG" vault edit $V
 record_state 3
 refuse 4 "SAVED" "$QUICKMIG" vault edit $V --xml web.xml
 record_state 0
-[[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/dir) == "$before" ]] || fail "something was changed"
 
 # --- history
 expect 0 "$QUICKMIG" history $V
@@ -131,13 +131,13 @@ refuse 4 "is SAVED" "$QUICKMIG" vault create $V --xml web.xml --force
 if command -v script >/dev/null; then
     printf 'n\n' | script -qec "$QUICKMIG discard $V" typed >/dev/null
     rc=$?
-    grep -q "Drop the saved state of web" typed || die "not asked: $(<typed)"
-    [[ $rc -eq 4 ]] || die "a no ended with $rc: $(<typed)"
+    grep -q "Drop the saved state of web" typed || fail "not asked: $(<typed)"
+    [[ $rc -eq 4 ]] || fail "a no ended with $rc: $(<typed)"
 fi
-[[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/dir) == "$before" ]] || fail "something was changed"
 if command -v script >/dev/null; then
     printf 'y\n' | script -qec "$QUICKMIG discard $V" typed >/dev/null ||
-        die "a yes did not drop it: $(<typed)"
+        fail "a yes did not drop it: $(<typed)"
     record_state 3
 fi
 expect 0 "$QUICKMIG" discard $V --yes
@@ -157,14 +157,14 @@ json ".vm == \"db\" and .image_id > $old"
 
 # --- damaged, and newer than this program
 cp -a $V /run/dir/future
-"$POKE" /run/dir/future/superblock 0 8 4 99 || die "poke"
+"$POKE" /run/dir/future/superblock 0 8 4 99 || fail "poke"
 before=$(fingerprint /run/dir)
 refuse 1 "version 99.*update quickmig" "$QUICKMIG" vault show /run/dir/future
 refuse 1 "version 99" "$QUICKMIG" discard /run/dir/future --yes
 refuse 1 "version 99" "$QUICKMIG" vault create /run/dir/future --xml web.xml
 refuse 1 "version 99" \
     "$QUICKMIG" vault create /run/dir/future --xml web.xml --force
-[[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/dir) == "$before" ]] || fail "something was changed"
 cp -a $V /run/dir/torn
 dd if=/dev/urandom of=/run/dir/torn/record.0 bs=4096 count=1 status=none
 expect 0 "$QUICKMIG" vault show /run/dir/torn --json
@@ -175,7 +175,7 @@ refuse 1 "both copies of the record" "$QUICKMIG" vault show /run/dir/torn
 refuse 1 "both copies of the record" "$QUICKMIG" discard /run/dir/torn --yes
 refuse 1 "1 of 1" "$QUICKMIG" status /run/dir/torn --json
 json '.vms[0].error.code == "corrupt"'
-[[ $(fingerprint /run/dir) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/dir) == "$before" ]] || fail "something was changed"
 
 # --- file systems that do not take it
 mkdir /run/full /run/readonly
@@ -195,6 +195,6 @@ mkdir /run/small
 mount -t tmpfs -o size=1m tmpfs /run/small
 expect 0 "$QUICKMIG" vault create /run/small --xml web.xml
 [[ $ERR == *"warning: /run/small has 1 MiB free"* || $ERR == *"warning: /run/small has"* ]] ||
-    die "no warning about the free space: $ERR"
+    fail "no warning about the free space: $ERR"
 
 echo "PASS"

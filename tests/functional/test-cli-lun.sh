@@ -7,14 +7,15 @@
 
 # shellcheck source-path=SCRIPTDIR source=cli-functions.sh
 . "${QM_SRC:?the source directory}/tests/functional/cli-functions.sh" || exit 1
-isolate "$@"
-target_start
-lun 1 1G   # the vault
-lun 2 64M  # a disk
-lun 3 64M  # too small a vault
-lun 4 1G   # of another VM
+begin "$@"
+tgt_start
+tgt_target 1 "$IQN"
+tgt_lun 1 1 /run/lun1 1G  # the vault
+tgt_lun 1 2 /run/lun2 64M # a disk
+tgt_lun 1 3 /run/lun3 64M # too small a vault
+tgt_lun 1 4 /run/lun4 1G  # of another VM
 
-URL=iscsi://$PORTAL/$IQN
+URL=iscsi://$TGT_PORTAL/$IQN
 V=$URL/1
 domain_xml web "$UUID_A" 256 "$(iscsi_disk vda 2)" >web.xml
 domain_xml web "$UUID_A" 320 "$(iscsi_disk vda 2)" >web320.xml
@@ -25,7 +26,7 @@ all() { fingerprint /run/lun1 /run/lun2 /run/lun3 /run/lun4; }
 record_state() { # STATE
     local copy
     for copy in 65536 69632; do
-        "$POKE" /run/lun1 $copy 64 4 "$1" || die "poke"
+        "$POKE" /run/lun1 $copy 64 4 "$1" || fail "poke"
     done
 }
 
@@ -34,7 +35,7 @@ before=$(all)
 quick=(--timeout 3)
 refuse 1 "127.0.0.1:3261" \
     "$QUICKMIG" vault create "iscsi://127.0.0.1:3261/$IQN/1" --xml web.xml "${quick[@]}"
-refuse 3 "nosuch" "$QUICKMIG" vault create "iscsi://$PORTAL/$IQN.nosuch/1" --xml web.xml
+refuse 3 "nosuch" "$QUICKMIG" vault create "iscsi://$TGT_PORTAL/$IQN.nosuch/1" --xml web.xml
 refuse 3 "LUN|lun" "$QUICKMIG" vault create "$URL/9" --xml web.xml
 refuse 3 "there is no vault" "$QUICKMIG" vault show "$V"
 refuse 3 "there is no vault" "$QUICKMIG" discard "$V" --yes
@@ -47,9 +48,9 @@ refuse 1 "the vault's LUN" "$QUICKMIG" vault create "$V" --xml same.xml
 domain_xml web "$UUID_A" 256 "$(iscsi_disk vda 9)" >nolun.xml
 refuse 3 "disk vda" "$QUICKMIG" vault create "$V" --xml nolun.xml
 refuse 2 "password|CHAP user" \
-    "$QUICKMIG" vault create "iscsi://u:p@$PORTAL/$IQN/1" --xml web.xml
+    "$QUICKMIG" vault create "iscsi://u:p@$TGT_PORTAL/$IQN/1" --xml web.xml
 refuse 2 "LUN is not a number" "$QUICKMIG" vault show "$URL/x"
-[[ $(all) == "$before" ]] || die "something was changed"
+[[ $(all) == "$before" ]] || fail "something was changed"
 
 # --- create, show, edit, history
 expect 0 "$QUICKMIG" vault create "$V" --xml web.xml
@@ -63,7 +64,7 @@ json '.vms[0].gates == [{"disk":"vda","state":null,"pid":0,"client_pid":0,
     "reconnects":0,"read_bytes":0,"written_bytes":0,"reason":null}]'
 expect 0 "$QUICKMIG" vault edit "$V" --xml web320.xml
 expect 0 "$QUICKMIG" vault show "$V" --xml
-cmp -s out web320.xml || die "the new XML is not there"
+cmp -s out web320.xml || fail "the new XML is not there"
 expect 0 "$QUICKMIG" history "$V" --json
 json '[.history[].cause] == ["vault created", "domain XML changed"]'
 
@@ -73,7 +74,7 @@ refuse 4 'vault of VM "web"' "$QUICKMIG" vault create "$V" --xml db.xml
 refuse 1 "room for" "$QUICKMIG" vault edit "$V" --xml web4096.xml
 refuse 4 "another VM" "$QUICKMIG" vault edit "$V" --xml db.xml
 refuse 4 "no saved state" "$QUICKMIG" discard "$V" --yes
-[[ $(fingerprint /run/lun1) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/lun1) == "$before" ]] || fail "something was changed"
 printf 'other data' | dd of=/run/lun4 conv=notrunc status=none
 refuse 4 "not empty" "$QUICKMIG" vault create "$URL/4" --xml db.xml
 expect 0 "$QUICKMIG" vault create "$URL/4" --xml db.xml --force
@@ -90,13 +91,13 @@ json '.state == "OFF"'
 # --- unreachable disks are a warning, --no-check checks nothing
 sed s/3260/3261/ web.xml >far.xml
 expect 0 "$QUICKMIG" vault create "$V" --xml far.xml --force "${quick[@]}"
-[[ $ERR == *"disk vda was not checked"* ]] || die "no warning: $ERR"
+[[ $ERR == *"disk vda was not checked"* ]] || fail "no warning: $ERR"
 expect 0 "$QUICKMIG" vault create "$V" --xml nolun.xml --force --no-check
 says "Disk vda: skipped"
 
 # --- damaged, and newer than this program
 cp /run/lun1 keep
-"$POKE" /run/lun1 0 8 4 99 || die "poke"
+"$POKE" /run/lun1 0 8 4 99 || fail "poke"
 refuse 1 "version 99.*update quickmig" "$QUICKMIG" vault show "$V"
 refuse 1 "version 99" "$QUICKMIG" vault create "$V" --xml web.xml
 refuse 1 "version 99" "$QUICKMIG" vault create "$V" --xml web.xml --force
@@ -107,13 +108,13 @@ dd if=/dev/urandom of=/run/lun1 bs=4096 seek=17 count=1 conv=notrunc status=none
 before=$(fingerprint /run/lun1)
 refuse 1 "both copies of the record" "$QUICKMIG" vault show "$V"
 refuse 1 "both copies of the record" "$QUICKMIG" discard "$V" --yes
-[[ $(fingerprint /run/lun1) == "$before" ]] || die "something was changed"
+[[ $(fingerprint /run/lun1) == "$before" ]] || fail "something was changed"
 cat keep >/run/lun1
 
 # --- CHAP
 tgtadm --lld iscsi --op new --mode account --user joe --password secret-of-12
 tgtadm --lld iscsi --op bind --mode account --tid 1 --user joe
-CHAP=iscsi://joe@$PORTAL/$IQN/1
+CHAP=iscsi://joe@$TGT_PORTAL/$IQN/1
 (umask 077; echo secret-of-12 >good; echo secret-of-13 >wrong; : >empty)
 expect 0 "$QUICKMIG" vault show "$CHAP" --secret-file good
 before=$(fingerprint /run/lun1)
@@ -125,7 +126,7 @@ refuse 1 "cannot read the CHAP secret" \
     "$QUICKMIG" vault show "$CHAP" --secret-file none
 refuse 1 "CHAP secret of user joe" "$QUICKMIG" vault show "$CHAP" \
     --connect qemu+unix:///system?socket=/run/none
-[[ $(fingerprint /run/lun1) == "$before" ]] || die "something was changed"
-grep -rq "secret-of-12" out err && die "the secret was printed"
+[[ $(fingerprint /run/lun1) == "$before" ]] || fail "something was changed"
+grep -rq "secret-of-12" out err && fail "the secret was printed"
 
 echo "PASS"

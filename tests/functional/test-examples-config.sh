@@ -7,11 +7,11 @@
 
 # shellcheck source-path=SCRIPTDIR source=cli-functions.sh
 . "${QM_SRC:?the source directory}/tests/functional/cli-functions.sh" || exit 1
-need crm pcs cibadmin crm_verify xmllint
-isolate "$@"
+requires crm pcs cibadmin crm_verify xmllint
+begin "$@"
 
 agent=$QM_BUILD/resource-agents/VirtualMachine
-[[ -x $agent ]] || die "not built: $agent"
+[[ -x $agent ]] || fail "not built: $agent"
 ocf=$(pkg-config --variable=ocfdir pacemaker)
 mkdir -p /run/ocf /run/ocf-work /var/log/crmsh
 mount -t overlay overlay \
@@ -24,7 +24,7 @@ paper() { # FILE
     cibadmin --empty >"$1"
     CIB_file=$1 cibadmin --create -o resources -X \
         '<primitive id="fence" class="stonith" type="fence_dummy"/>' ||
-        die "cibadmin"
+        fail "cibadmin"
 }
 
 check() { # FILE WHAT RESOURCES
@@ -32,16 +32,16 @@ check() { # FILE WHAT RESOURCES
     resources=$(xmllint --xpath \
         'count(//primitive[@provider="quickmig" and @type="VirtualMachine"])' \
         "$1")
-    [[ $resources -eq $3 ]] || die "$2: $resources resources, not $3"
+    [[ $resources -eq $3 ]] || fail "$2: $resources resources, not $3"
     for op in start stop monitor migrate_to migrate_from; do
         [[ $(xmllint --xpath "count(//op[@name='$op'])" "$1") -eq $3 ]] ||
-            die "$2: not every VM has its $op"
+            fail "$2: not every VM has its $op"
     done
     [[ $(xmllint --xpath \
         'count(//nvpair[@name="allow-migrate" and @value="true"])' "$1") -eq \
-        $3 ]] || die "$2: not every VM may migrate"
+        $3 ]] || fail "$2: not every VM may migrate"
     crm_verify --verbose --xml-file "$1" >verify 2>&1 ||
-        die "$2: crm_verify: $(<verify)"
+        fail "$2: crm_verify: $(<verify)"
     echo "ok: $2"
 }
 
@@ -50,7 +50,7 @@ paper crm.cib
 CIB_file=$PWD/crm.cib crm configure load update \
     "$QM_SRC/examples/cluster.crm" >out 2>&1
 grep -E 'quickmig.*(ERROR|WARNING)|timeout .* smaller' out &&
-    die "crmsh complains: $(<out)"
+    fail "crmsh complains: $(<out)"
 check crm.cib examples/cluster.crm 2
 
 # --- pcs; it works on the file that the script makes
@@ -67,7 +67,7 @@ exec "$PCS" "$@"
 EOP
 chmod +x bin/pcs
 PAPER=$PWD/pcs.cib PCS=$(command -v pcs) PATH=$PWD/bin:$PATH \
-    sh "$QM_SRC/examples/cluster.pcs.sh" >out 2>&1 || die "pcs: $(<out)"
+    sh "$QM_SRC/examples/cluster.pcs.sh" >out 2>&1 || fail "pcs: $(<out)"
 check pcs.cib examples/cluster.pcs.sh 2
 
 # --- what vault create prints
@@ -78,17 +78,17 @@ jq -r .crm <out >crm.sh
 jq -r .pcs <out | sed 's/^pcs /pcs -f printed-pcs.cib /' >pcs.sh
 paper printed-crm.cib
 CIB_file=$PWD/printed-crm.cib sh crm.sh >out 2>&1
-grep -E 'timeout .* smaller' out && die "crmsh complains: $(<out)"
+grep -E 'timeout .* smaller' out && fail "crmsh complains: $(<out)"
 check printed-crm.cib "the printed crm command" 1
 paper printed-pcs.cib
-sh pcs.sh >out 2>&1 || die "pcs: $(<out)"
+sh pcs.sh >out 2>&1 || fail "pcs: $(<out)"
 check printed-pcs.cib "the printed pcs command" 1
 
 # --- the domain XML
-xmllint --noout "$QM_SRC/examples/vm.xml" || die "examples/vm.xml"
+xmllint --noout "$QM_SRC/examples/vm.xml" || fail "examples/vm.xml"
 if command -v virt-xml-validate >/dev/null; then
     virt-xml-validate "$QM_SRC/examples/vm.xml" domain >out 2>&1 ||
-        die "examples/vm.xml: $(<out)"
+        fail "examples/vm.xml: $(<out)"
 fi
 mkdir vm
 expect 0 "$QUICKMIG" vault create /run/vm --xml "$QM_SRC/examples/vm.xml" \
