@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the quickmig authors
 
 EXTRA_DIST += \
+	examples/demo \
 	examples/cluster.crm \
 	examples/cluster.pcs.sh \
 	examples/vm.xml \
