@@ -21,7 +21,7 @@
 #include <linux/fs.h>
 #include <unistd.h>
 
-#define MAGIC 0x31474F4C4B534451ULL /* "QDSKLOG1" in memory */
+#define MAGIC       0x31474F4C4B534451ULL /* "QDSKLOG1" in memory */
 #define SCAN_BLOCKS 64
 
 /* Little-endian, as is the machine; tests/lab/disklog reads it. */
@@ -69,7 +69,7 @@ crc_init(void)
 static uint32_t
 block_crc(const struct block *b)
 {
-    const unsigned char *p = (const unsigned char *)b;
+    const unsigned char *p = (const unsigned char *) b;
     const size_t at = offsetof(struct block, crc);
     uint32_t c = ~0U;
     size_t i;
@@ -109,7 +109,7 @@ find_end(struct disk *d)
 
     while (at < d->n_blocks) {
         got = pread(d->fd, d->buffer, SCAN_BLOCKS * GUEST_BLOCK,
-                    (off_t)(at * GUEST_BLOCK));
+                    (off_t) (at * GUEST_BLOCK));
         if (got < GUEST_BLOCK)
             return -1;
         for (i = 0; i < got / GUEST_BLOCK; i++, at++) {
@@ -149,7 +149,7 @@ leave_write(struct disk *d, bool ok)
 static void
 append(struct disk *d)
 {
-    off_t at = (off_t)((d->next_seq - 1) % d->n_blocks * GUEST_BLOCK);
+    off_t at = (off_t) ((d->next_seq - 1) % d->n_blocks * GUEST_BLOCK);
     ssize_t n;
 
     block_make(d->buffer, d->next_seq);
@@ -160,7 +160,7 @@ append(struct disk *d)
         return;
     }
     guest_print("DISKERR disk=%s seq=%llu n=%zd errno=%d\n", d->name,
-                (unsigned long long)d->next_seq, n, errno);
+                (unsigned long long) d->next_seq, n, errno);
     leave_write(d, false);
 }
 
@@ -186,14 +186,14 @@ disk_open(struct disk *d, const char *name)
     uint64_t bytes;
     char path[32];
 
-    (void)snprintf(path, sizeof path, "/dev/%s", name);
+    (void) snprintf(path, sizeof path, "/dev/%s", name);
     d->name = name;
     d->fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
     if (d->fd < 0)
         return -1;
-    if (ioctl(d->fd, BLKGETSIZE64, &bytes) < 0
-        || posix_memalign((void **)&d->buffer, GUEST_BLOCK,
-                          SCAN_BLOCKS * GUEST_BLOCK) != 0)
+    if (ioctl(d->fd, BLKGETSIZE64, &bytes) < 0 ||
+        posix_memalign((void **) &d->buffer, GUEST_BLOCK,
+                       SCAN_BLOCKS * GUEST_BLOCK) != 0)
         return -1;
     d->n_blocks = bytes / GUEST_BLOCK;
     return find_end(d);
@@ -202,8 +202,8 @@ disk_open(struct disk *d, const char *name)
 int
 disk_start(const struct guest_config *config)
 {
-    static const char *const names[GUEST_MAX_DISKS] = { "vda", "vdb", "vdc",
-                                                        "vdd" };
+    static const char *const names[GUEST_MAX_DISKS] = {"vda", "vdb", "vdc",
+                                                       "vdd"};
     struct disk *d;
 
     crc_init();
@@ -213,8 +213,8 @@ disk_start(const struct guest_config *config)
             break;
         d->period_ns = config->disk * 1000000LL;
         guest_print("DISK disk=%s blocks=%llu next=%llu\n", d->name,
-                    (unsigned long long)d->n_blocks,
-                    (unsigned long long)d->next_seq);
+                    (unsigned long long) d->n_blocks,
+                    (unsigned long long) d->next_seq);
         n_disks++;
         if (config->disk > 0)
             guest_thread(run_log, d);

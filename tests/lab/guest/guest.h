@@ -10,17 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GUEST_BLOCK 4096
+#define GUEST_BLOCK     4096
 #define GUEST_MAX_DISKS 4
 
 /* From the kernel's command line, e.g. "fill=64 dirty=10". */
 struct guest_config {
-    char ip[32];   /* ADDR/PREFIX for eth0, empty: no network */
-    long tick;     /* ms between two ticks */
-    long fill;     /* MiB of memory with a checkable pattern */
-    long dirty;    /* MiB/s of it that are rewritten */
-    long verify;   /* MiB/s of it that are checked */
-    long disk;     /* ms between two blocks of the disk log */
+    char ip[32]; /* ADDR/PREFIX for eth0, empty: no network */
+    long tick;   /* ms between two ticks */
+    long fill;   /* MiB of memory with a checkable pattern */
+    long dirty;  /* MiB/s of it that are rewritten */
+    long verify; /* MiB/s of it that are checked */
+    long disk;   /* ms between two blocks of the disk log */
 };
 
 struct mem_counters {

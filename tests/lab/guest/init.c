@@ -32,16 +32,16 @@ guest_now_ns(void)
 {
     struct timespec t;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void) clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
 void
 guest_sleep_until(int64_t ns)
 {
-    struct timespec t = { ns / 1000000000LL, ns % 1000000000LL };
+    struct timespec t = {ns / 1000000000LL, ns % 1000000000LL};
 
-    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+    (void) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
 void
@@ -55,8 +55,8 @@ guest_print(const char *fmt, ...)
     n = vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     if (n > 0)
-        (void)!write(1, line, (size_t)n < sizeof line ? (size_t)n
-                                                      : sizeof line - 1);
+        (void) !write(1, line,
+                      (size_t) n < sizeof line ? (size_t) n : sizeof line - 1);
 }
 
 void
@@ -65,8 +65,8 @@ guest_thread(void *(*run)(void *), void *arg)
     pthread_attr_t attr;
     pthread_t thread;
 
-    (void)pthread_attr_init(&attr);
-    (void)pthread_attr_setstacksize(&attr, 64 * 1024);
+    (void) pthread_attr_init(&attr);
+    (void) pthread_attr_setstacksize(&attr, 64 * 1024);
     if (pthread_create(&thread, &attr, run, arg) != 0)
         guest_print("FATAL cannot create a thread\n");
 }
@@ -86,12 +86,12 @@ read_file(const char *path, char *buf, size_t size)
 static void
 mount_all(void)
 {
-    (void)mkdir("/proc", 0755);
-    (void)mkdir("/sys", 0755);
-    (void)mkdir("/dev", 0755);
-    (void)mount("proc", "/proc", "proc", 0, NULL);
-    (void)mount("sys", "/sys", "sysfs", 0, NULL);
-    (void)mount("dev", "/dev", "devtmpfs", 0, NULL);
+    (void) mkdir("/proc", 0755);
+    (void) mkdir("/sys", 0755);
+    (void) mkdir("/dev", 0755);
+    (void) mount("proc", "/proc", "proc", 0, NULL);
+    (void) mount("sys", "/sys", "sysfs", 0, NULL);
+    (void) mount("dev", "/dev", "devtmpfs", 0, NULL);
 }
 
 static void
@@ -100,12 +100,12 @@ open_console(void)
     struct termios t;
     int fd = open("/dev/console", O_RDWR);
 
-    (void)dup2(fd, 0);
-    (void)dup2(fd, 1);
-    (void)dup2(fd, 2);
+    (void) dup2(fd, 0);
+    (void) dup2(fd, 1);
+    (void) dup2(fd, 2);
     if (tcgetattr(1, &t) == 0) {
-        t.c_oflag &= ~(tcflag_t)OPOST; /* no carriage returns in the log */
-        (void)tcsetattr(1, TCSANOW, &t);
+        t.c_oflag &= ~(tcflag_t) OPOST; /* no carriage returns in the log */
+        (void) tcsetattr(1, TCSANOW, &t);
     }
 }
 
@@ -126,7 +126,7 @@ load_modules(void)
             close(fd);
     }
     if (list)
-        (void)fclose(list);
+        (void) fclose(list);
 }
 
 static void
@@ -136,14 +136,14 @@ set_option(const char *key, const char *value)
         const char *key;
         long *value;
     } numbers[] = {
-        { "tick", &config.tick },   { "fill", &config.fill },
-        { "dirty", &config.dirty }, { "verify", &config.verify },
-        { "disk", &config.disk },
+        {"tick", &config.tick},   {"fill", &config.fill},
+        {"dirty", &config.dirty}, {"verify", &config.verify},
+        {"disk", &config.disk},
     };
     size_t i;
 
     if (strcmp(key, "ip") == 0)
-        (void)snprintf(config.ip, sizeof config.ip, "%s", value);
+        (void) snprintf(config.ip, sizeof config.ip, "%s", value);
     for (i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(key, numbers[i].key) == 0)
             *numbers[i].value = atol(value);
@@ -155,7 +155,7 @@ read_config(void)
 {
     char line[2048], *word, *save = NULL, *equals;
 
-    config = (struct guest_config){ .tick = 50, .verify = 100, .disk = 50 };
+    config = (struct guest_config){.tick = 50, .verify = 100, .disk = 50};
     read_file("/proc/cmdline", line, sizeof line);
     for (word = strtok_r(line, " ", &save); word;
          word = strtok_r(NULL, " ", &save)) {
@@ -176,15 +176,15 @@ print_tick(uint64_t n)
     int i;
 
     for (i = 0; i < disk_count(); i++)
-        len += (size_t)snprintf(seqs + len, sizeof seqs - len, "%s%llu",
-                                i ? "," : "",
-                                (unsigned long long)disk_synced(i));
+        len += (size_t) snprintf(seqs + len, sizeof seqs - len, "%s%llu",
+                                 i ? "," : "",
+                                 (unsigned long long) disk_synced(i));
     guest_print("TICK boot=%s n=%llu us=%lld pass=%llu bad=%llu dirty=%llu "
                 "disk=%s\n",
-                guest_boot_id, (unsigned long long)n,
-                (long long)guest_now_ns() / 1000, (unsigned long long)m.passes,
-                (unsigned long long)m.bad, (unsigned long long)m.dirtied / 256,
-                seqs);
+                guest_boot_id, (unsigned long long) n,
+                (long long) guest_now_ns() / 1000,
+                (unsigned long long) m.passes, (unsigned long long) m.bad,
+                (unsigned long long) m.dirtied / 256, seqs);
 }
 
 static void *
@@ -193,7 +193,7 @@ run_ticks(void *arg)
     int64_t period = config.tick * 1000000LL, next = guest_now_ns();
     uint64_t n = 0;
 
-    (void)arg;
+    (void) arg;
     for (;;) {
         print_tick(++n);
         guest_sleep_until(next += period);
@@ -211,14 +211,14 @@ main(void)
     read_file("/proc/sys/kernel/random/boot_id", guest_boot_id,
               sizeof guest_boot_id);
     read_config();
-    guest_print("BOOT boot=%s fill=%ld dirty=%ld\n", guest_boot_id,
-                config.fill, config.dirty);
+    guest_print("BOOT boot=%s fill=%ld dirty=%ld\n", guest_boot_id, config.fill,
+                config.dirty);
     load_modules();
     if (config.ip[0] && net_up("eth0", config.ip) < 0)
         guest_print("NONET %s\n", config.ip);
     if (memory_start(&config) < 0)
         guest_print("FATAL not enough memory for fill=%ld\n", config.fill);
-    (void)disk_start(&config);
+    (void) disk_start(&config);
     guest_print("READY boot=%s\n", guest_boot_id);
     if (config.tick > 0)
         guest_thread(run_ticks, NULL);
@@ -227,7 +227,7 @@ main(void)
     disk_stop();
     sync();
     guest_print("SHUTDOWN boot=%s\n", guest_boot_id);
-    (void)tcdrain(1);
-    (void)reboot(RB_POWER_OFF);
+    (void) tcdrain(1);
+    (void) reboot(RB_POWER_OFF);
     return 1;
 }

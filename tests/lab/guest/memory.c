@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define WORDS (GUEST_BLOCK / sizeof(uint64_t))
-#define SLICE_NS 10000000LL /* rates are kept in slices of 10 ms */
+#define WORDS       (GUEST_BLOCK / sizeof(uint64_t))
+#define SLICE_NS    10000000LL /* rates are kept in slices of 10 ms */
 #define MAX_REPORTS 8
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -74,20 +74,20 @@ verify_page(uint64_t page)
         return;
     if (counters.bad++ < MAX_REPORTS)
         guest_print("CORRUPT page=%llu version=%llu stale=%d\n",
-                    (unsigned long long)page, (unsigned long long)version,
+                    (unsigned long long) page, (unsigned long long) version,
                     version > 0 && page_is(page, version - 1));
 }
 
 static uint64_t
 pages_per_slice(long mib_per_s)
 {
-    return (uint64_t)mib_per_s * 256 * SLICE_NS / 1000000000LL;
+    return (uint64_t) mib_per_s * 256 * SLICE_NS / 1000000000LL;
 }
 
 static void *
 run_dirty(void *arg)
 {
-    uint64_t todo = pages_per_slice(*(const long *)arg), i;
+    uint64_t todo = pages_per_slice(*(const long *) arg), i;
     int64_t next = guest_now_ns();
 
     for (;;) {
@@ -111,7 +111,7 @@ run_dirty(void *arg)
 static void *
 run_verify(void *arg)
 {
-    uint64_t todo = pages_per_slice(*(const long *)arg), i, page = 0;
+    uint64_t todo = pages_per_slice(*(const long *) arg), i, page = 0;
     int64_t next = guest_now_ns();
 
     for (;;) {
@@ -138,7 +138,7 @@ memory_start(const struct guest_config *config)
 
     if (config->fill <= 0)
         return 0;
-    n_pages = (uint64_t)config->fill * 256;
+    n_pages = (uint64_t) config->fill * 256;
     memory = mmap(NULL, n_pages * GUEST_BLOCK, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -146,9 +146,9 @@ memory_start(const struct guest_config *config)
     for (i = 0; i < n_pages; i++)
         page_fill(i, 0);
     if (config->dirty > 0)
-        guest_thread(run_dirty, (void *)&config->dirty);
+        guest_thread(run_dirty, (void *) &config->dirty);
     if (config->verify > 0)
-        guest_thread(run_verify, (void *)&config->verify);
+        guest_thread(run_verify, (void *) &config->verify);
     return 0;
 }
 

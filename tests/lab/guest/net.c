@@ -18,7 +18,7 @@
 static int
 set_address(int fd, struct ifreq *req, unsigned long op, in_addr_t address)
 {
-    struct sockaddr_in sin = { .sin_family = AF_INET };
+    struct sockaddr_in sin = {.sin_family = AF_INET};
 
     sin.sin_addr.s_addr = address;
     memcpy(&req->ifr_addr, &sin, sizeof sin);
@@ -28,7 +28,7 @@ set_address(int fd, struct ifreq *req, unsigned long op, in_addr_t address)
 static int
 set_flags(int fd, const char *interface)
 {
-    struct ifreq req = { 0 };
+    struct ifreq req = {0};
 
     strncpy(req.ifr_name, interface, IFNAMSIZ - 1);
     if (ioctl(fd, SIOCGIFFLAGS, &req) < 0)
@@ -45,7 +45,7 @@ announce_when_up(void)
 
     if (fd < 0)
         return;
-    (void)!write(fd, "1", 1);
+    (void) !write(fd, "1", 1);
     close(fd);
 }
 
@@ -53,10 +53,10 @@ int
 net_up(const char *interface, const char *address)
 {
     char ip[32], *slash;
-    struct ifreq req = { 0 };
+    struct ifreq req = {0};
     int prefix = 24, fd, rc = -1;
 
-    (void)snprintf(ip, sizeof ip, "%s", address);
+    (void) snprintf(ip, sizeof ip, "%s", address);
     slash = strchr(ip, '/');
     if (slash) {
         *slash = '\0';
@@ -67,10 +67,9 @@ net_up(const char *interface, const char *address)
         return -1;
     announce_when_up();
     strncpy(req.ifr_name, interface, IFNAMSIZ - 1);
-    if (set_flags(fd, "lo") == 0
-        && set_address(fd, &req, SIOCSIFADDR, inet_addr(ip)) == 0
-        && set_address(fd, &req, SIOCSIFNETMASK,
-                       htonl(~0U << (32 - prefix))) == 0)
+    if (set_flags(fd, "lo") == 0 &&
+        set_address(fd, &req, SIOCSIFADDR, inet_addr(ip)) == 0 &&
+        set_address(fd, &req, SIOCSIFNETMASK, htonl(~0U << (32 - prefix))) == 0)
         rc = set_flags(fd, interface);
     close(fd);
     return rc;

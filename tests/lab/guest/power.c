@@ -21,7 +21,7 @@ open_devices(struct pollfd *fds)
     int i, n = 0;
 
     for (i = 0; i < MAX_DEVICES; i++) {
-        (void)snprintf(path, sizeof path, "/dev/input/event%d", i);
+        (void) snprintf(path, sizeof path, "/dev/input/event%d", i);
         fds[n].fd = open(path, O_RDONLY | O_CLOEXEC);
         fds[n].events = POLLIN;
         if (fds[n].fd >= 0)
@@ -35,9 +35,8 @@ pressed(int fd)
 {
     struct input_event event;
 
-    return read(fd, &event, sizeof event) == sizeof event
-           && event.type == EV_KEY && event.code == KEY_POWER
-           && event.value == 1;
+    return read(fd, &event, sizeof event) == sizeof event &&
+           event.type == EV_KEY && event.code == KEY_POWER && event.value == 1;
 }
 
 void
@@ -49,7 +48,7 @@ power_wait_button(void)
     if (n == 0)
         guest_print("NOBUTTON\n");
     for (;;) {
-        (void)poll(fds, (nfds_t)n, -1);
+        (void) poll(fds, (nfds_t) n, -1);
         for (i = 0; i < n; i++) {
             if (fds[i].revents & POLLIN && pressed(fds[i].fd))
                 return;

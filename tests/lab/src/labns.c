@@ -47,7 +47,7 @@ static pid_t exec_child; /* for forwarding of signals; set once before use */
 static int
 pidfd_of(pid_t pid)
 {
-    return (int)syscall(SYS_pidfd_open, pid, 0);
+    return (int) syscall(SYS_pidfd_open, pid, 0);
 }
 
 static pid_t
@@ -60,14 +60,14 @@ parse_pid(const char *text)
     pid = strtol(text, &end, 10);
     if (errno || *end || end == text || pid <= 0)
         errx(2, "not a process id: '%s'", text);
-    return (pid_t)pid;
+    return (pid_t) pid;
 }
 
 /* The PID, in our own PID namespace, that holds the lock; 0 if nobody. */
 static pid_t
 lock_holder(const char *path)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
     if (fd < 0 && errno == ENOENT)
@@ -81,7 +81,7 @@ lock_holder(const char *path)
 static int
 take_lock(const char *path)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
@@ -96,12 +96,12 @@ run_init(const char *lockfile, char **argv, int ready)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     pid_t child;
 
-    (void)setsid();
+    (void) setsid();
     if (null < 0 || dup2(null, 0) < 0 || dup2(2, 1) < 0)
         err(1, "/dev/null"); /* our caller's stdout may be a pipe */
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         err(1, "making mounts private");
-    (void)take_lock(lockfile); /* held until death, so never closed */
+    (void) take_lock(lockfile); /* held until death, so never closed */
     close(ready);
 
     child = fork();
@@ -123,16 +123,16 @@ enter(pid_t pid, int flags)
     int fd = pidfd_of(pid);
 
     if (fd < 0)
-        err(1, "process %d", (int)pid);
+        err(1, "process %d", (int) pid);
     if (setns(fd, flags) < 0)
-        err(1, "entering the namespaces of %d", (int)pid);
+        err(1, "entering the namespaces of %d", (int) pid);
     close(fd);
 }
 
 static void
 on_signal(int sig)
 {
-    (void)sig; /* only there so that pause() returns */
+    (void) sig; /* only there so that pause() returns */
 }
 
 /*
@@ -165,10 +165,10 @@ cmd_spawn(int argc, char **argv)
     if (middle < 0)
         err(1, "fork");
     if (middle == 0) {
-        struct sigaction sa = { .sa_handler = on_signal };
+        struct sigaction sa = {.sa_handler = on_signal};
 
         close(ready[0]);
-        (void)sigaction(SIGCHLD, &sa, NULL);
+        (void) sigaction(SIGCHLD, &sa, NULL);
         if (unshare(NODE_NAMESPACES) < 0)
             err(1, "unshare");
         init = fork();
@@ -179,13 +179,13 @@ cmd_spawn(int argc, char **argv)
         _exit(0);
     }
     close(ready[1]);
-    (void)waitpid(middle, NULL, 0);
-    (void)!read(ready[0], &byte, 1); /* EOF: locked, or dead */
+    (void) waitpid(middle, NULL, 0);
+    (void) !read(ready[0], &byte, 1); /* EOF: locked, or dead */
 
     init = lock_holder(lockfile);
     if (init <= 0)
         errx(1, "%s: PID 1 did not come up", lockfile);
-    printf("%d\n", (int)init);
+    printf("%d\n", (int) init);
     return 0;
 }
 
@@ -193,7 +193,7 @@ static void
 forward(int sig)
 {
     if (exec_child > 0)
-        (void)kill(exec_child, sig);
+        (void) kill(exec_child, sig);
 }
 
 static int
@@ -215,7 +215,7 @@ wait_exit_code(pid_t child)
 static int
 cmd_exec(int argc, char **argv)
 {
-    struct sigaction sa = { .sa_handler = forward };
+    struct sigaction sa = {.sa_handler = forward};
     char cwd[4096];
 
     if (argc < 3)
@@ -230,13 +230,13 @@ cmd_exec(int argc, char **argv)
     if (exec_child < 0)
         err(1, "fork");
     if (exec_child == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         execvp(argv[2], argv + 2);
         err(errno == ENOENT ? 127 : 126, "%s", argv[2]);
     }
-    (void)sigaction(SIGTERM, &sa, NULL);
-    (void)sigaction(SIGINT, &sa, NULL);
-    (void)sigaction(SIGHUP, &sa, NULL);
+    (void) sigaction(SIGTERM, &sa, NULL);
+    (void) sigaction(SIGINT, &sa, NULL);
+    (void) sigaction(SIGHUP, &sa, NULL);
     return wait_exit_code(exec_child);
 }
 
@@ -250,7 +250,7 @@ cmd_pid(int argc, char **argv)
     pid = lock_holder(argv[1]);
     if (pid <= 0)
         return 1;
-    printf("%d\n", (int)pid);
+    printf("%d\n", (int) pid);
     return 0;
 }
 
@@ -258,7 +258,7 @@ cmd_pid(int argc, char **argv)
 static int
 cmd_wait(int argc, char **argv, bool do_kill)
 {
-    struct pollfd p = { .events = POLLIN };
+    struct pollfd p = {.events = POLLIN};
     int n;
 
     if (argc != 3)
@@ -268,8 +268,8 @@ cmd_wait(int argc, char **argv, bool do_kill)
         return 0;
     if (p.fd < 0)
         err(1, "process %s", argv[1]);
-    if (do_kill && syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) < 0
-        && errno != ESRCH)
+    if (do_kill && syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) < 0 &&
+        errno != ESRCH)
         err(1, "killing %s", argv[1]);
     n = poll(&p, 1, atoi(argv[2]));
     if (n < 0)
