@@ -7,13 +7,28 @@
  * Starting quickmig-gate processes and talking to their control sockets: one
  * JSON object a line, request and reply.
  *
- * Requests:  {"do":"status"} {"do":"acquire","generation":G,"hold":true}
- *            {"do":"open"} {"do":"drain"} {"do":"quit"}
+ * Requests:  {"do":"status"}
+ *            {"do":"acquire","generation":G,"hold":true,"timeout_ms":N}
+ *            {"do":"open"} {"do":"drain"} {"do":"quit","force":false}
  * Replies:   {"ok":true, …} or {"ok":false,"error":"code","message":"…"}
  * "status" replies {"ok":true,"state":"standby|acquiring|holding|open|
- *   reconnecting|draining|fenced","generation":G,"key":"0x…","client_pid":P,
- *   "in_flight":N,"waiting":N,"reads":N,"writes":N,"flushes":N,
- *   "read_bytes":N,"written_bytes":N,"reconnects":N,"reason":"…"}
+ *   reconnecting|draining|drained|fenced","generation":G,"key":"0x…",
+ *   "pid":P,"lun":"iscsi://…","client_pid":P,"clients":N,"in_flight":N,
+ *   "waiting":N,"reads":N,"writes":N,"flushes":N,"errors":N,"read_bytes":N,
+ *   "written_bytes":N,"reconnects":N,"reason":"…"}; it answers at once,
+ *   whatever the network does.
+ * "acquire" and "drain" are answered when they have ended; asked again they
+ *   wait for the same end.  Who already owns that generation has succeeded.
+ * "quit" is refused (busy) while a guest could be writing, unless forced.
+ *
+ * The gate's configuration, on its standard input: {"vm_uuid":"…",
+ *   "vm_name":"…","disk":"vda","portal":"host:port","iqn":"…","lun":N,
+ *   "user":"…","secret":"…","read_only":false,"vault":"…",
+ *   "vault_secret":"…","node_id":N,"qemu_uid":N,"qemu_gid":N} and optionally
+ *   "initiator", "socket", "control" (paths), "reconnect_limit_s",
+ *   "check_quorum" (false: not in a cluster).
+ * It reports on standard output {"ok":true,"pid":P,"already":false} as soon
+ *   as it serves, or {"ok":false,…}, and goes to the background.
  */
 #include <sys/types.h>
 #include "domxml.h"
@@ -24,8 +39,8 @@ typedef enum {
     QM_GATE_HOLDING,      /* owner; guest's writes wait */
     QM_GATE_OPEN,         /* owner; all goes through */
     QM_GATE_RECONNECTING, /* session lost; requests wait */
-    QM_GATE_DRAINING,     /* no new requests; in flight finish, flush */
-    QM_GATE_DRAINED,      /* nothing in flight, flushed; writes refused */
+    QM_GATE_DRAINING,     /* no new writes; in flight finish, flush */
+    QM_GATE_DRAINED,      /* nothing in flight, flushed; writes wait */
     QM_GATE_FENCED,       /* for good */
     QM_GATE_COUNT
 } qm_gate_state;
@@ -37,7 +52,8 @@ typedef struct {
     uint64_t generation, key;
     pid_t pid, client_pid; /* 0: none */
     uint64_t reconnects, written_bytes, read_bytes;
-    char reason[256]; /* fenced: why */
+    char lun[512];    /* what it serves, iscsi://portal/iqn/lun */
+    char reason[256]; /* fenced: why; else the last trouble */
 } qm_gate_status;
 
 typedef struct {
@@ -54,8 +70,10 @@ typedef struct {
 } qm_gate_config;
 
 /* Starts a gate in standby (configuration as JSON on its standard input, so
- * that secrets are in no argv) unless one for this disk runs already, and
- * waits until it serves.  Errors: the gate's own. */
+ * that secrets are in no argv) unless one for this disk and LUN runs already,
+ * and waits until it serves.  A gate that is fenced, or serves another LUN,
+ * is replaced (BUSY: a guest is connected).  Errors: the gate's own.
+ * QM_GATE_PROGRAM in the environment: another program (tests). */
 bool
 qm__gate_start(const qm_gate_config *config, int64_t deadline, GError **error);
 bool qm__gate_get_status(const uint8_t *uuid, const char *disk,
@@ -70,7 +88,8 @@ bool qm__gate_open(const uint8_t *uuid, const char *disk, int64_t deadline,
 /* Finish what is in flight, flush, accept no more writes. */
 bool qm__gate_drain(const uint8_t *uuid, const char *disk, int64_t deadline,
                     GError **error);
-/* End it; kills it when it does not answer.  No gate: success. */
+/* End it; kills it when it does not answer.  No gate: success.  BUSY: a guest
+ * is connected. */
 bool qm__gate_stop(const uint8_t *uuid, const char *disk, int64_t deadline,
                    GError **error);
 
