@@ -14,7 +14,8 @@
 typedef enum {
     QM_AREA_SUPERBLOCK, /* 1 copy,  4 KiB */
     QM_AREA_RECORD,     /* 2 copies, 4 KiB each */
-    QM_AREA_HISTORY,    /* ring: n copies, 512 bytes each */
+    QM_AREA_HISTORY,    /* ring: n copies, 512 bytes each; `copy` is the
+                           first of those that are read or written */
     QM_AREA_XML,        /* 2 copies, up to 512 KiB each */
     QM_AREA_COUNT
 } qm_area;
@@ -41,7 +42,8 @@ typedef struct {
     bool (*holder)(qm_backend *b, uint64_t *ret_key, GError **error);
     uint64_t (*key)(qm_backend *b); /* own key; 0 for directories */
     /* The image log; image ids separate files in a directory.  Owned by the
-     * backend, valid until close or the next call. */
+     * backend, valid until close or the next call.  For reading: what was
+     * never written, or does not exist yet, reads as zeros. */
     bool (*image)(qm_backend *b, uint64_t image_id, bool for_writing,
                   qm_store **ret, GError **error);
     /* Room for the image in bytes, and the whole size. */

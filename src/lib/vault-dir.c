@@ -31,7 +31,8 @@ typedef struct {
     char *path;
     int dir;   /* the directory */
     int lock;  /* OFD lock held while open; -1: not acquired */
-    int image; /* -1: none */
+    int image; /* -1: none, or not there yet */
+    char image_name[32];
     int64_t deadline;
 } dir_backend;
 
@@ -343,22 +344,38 @@ store_write(qm_store *s, uint64_t offset, const struct iovec *iov, int n_iov,
     g_autoptr(GError) why = NULL;
 
     for (int i = 0; i < n_iov && why == NULL; i++) {
-        (void) write_at(b->image, "image", (off_t) offset, iov[i].iov_base,
-                        iov[i].iov_len, &why);
+        (void) write_at(b->image, b->image_name, (off_t) offset,
+                        iov[i].iov_base, iov[i].iov_len, &why);
         offset += iov[i].iov_len;
     }
     cb(opaque, why);
     return true;
 }
 
+/* The image for reading.  false without an error: not there (yet). */
+static bool
+find_image(dir_backend *b, GError **error)
+{
+    if (b->image >= 0)
+        return true;
+    b->image = openat(b->dir, b->image_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (b->image < 0 && errno != ENOENT)
+        (void) fail_errno("opening", b->image_name, error);
+    return b->image >= 0;
+}
+
 static bool
 store_read(qm_store *s, uint64_t offset, void *buf, uint32_t length,
            qm_store_cb cb, void *opaque, GError **error)
 {
+    dir_backend *b = from_store(s);
     g_autoptr(GError) why = NULL;
 
-    (void) read_at(from_store(s)->image, "image", (off_t) offset, buf, length,
-                   &why);
+    if (find_image(b, &why))
+        (void) read_at(b->image, b->image_name, (off_t) offset, buf, length,
+                       &why);
+    else if (why == NULL)
+        memset(buf, 0, length);
     cb(opaque, why);
     return true;
 }
@@ -368,7 +385,7 @@ store_flush(qm_store *s, int64_t deadline, GError **error)
 {
     dir_backend *b = from_store(s);
 
-    return fsync(b->image) == 0 || fail_errno("flushing", "image", error);
+    return fsync(b->image) == 0 || fail_errno("flushing", b->image_name, error);
 }
 
 static int
@@ -419,37 +436,33 @@ remove_other_images(dir_backend *b, const char *keep)
 }
 
 static bool
+create_image(dir_backend *b, GError **error)
+{
+    remove_other_images(b, b->image_name);
+    b->image =
+        openat(b->dir, b->image_name,
+               O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (b->image < 0)
+        return fail_errno("creating", b->image_name, error);
+    return fsync(b->dir) == 0 ||
+           fail_errno("flushing directory", b->path, error);
+}
+
+static bool
 dir_image(qm_backend *base, uint64_t image_id, bool for_writing, qm_store **ret,
           GError **error)
 {
     dir_backend *b = (dir_backend *) base;
-    int flags = for_writing ? O_RDWR | O_CREAT | O_TRUNC : O_RDONLY;
-    g_autofree char *name = g_strdup_printf(IMAGE_PREFIX "%" PRIu64, image_id);
-    uint64_t size, room;
-    int fd;
 
-    if (for_writing) {
-        if (!need_lock(b, error))
-            return false;
-        remove_other_images(b, name);
-    }
-    fd = openat(b->dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 && errno == ENOENT) {
-        g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT,
-                    "its saved state (%s) is missing", name);
+    if (for_writing && !need_lock(b, error))
         return false;
-    }
-    if (fd < 0)
-        return fail_errno("opening", name, error);
-    if ((for_writing && fsync(b->dir) < 0) ||
-        !dir_room(base, &size, &room, NULL)) {
-        (void) fail_errno("creating", name, error);
-        (void) close(fd);
-        return false;
-    }
     if (b->image >= 0)
         (void) close(b->image); /* flushed where it mattered */
-    b->image = fd;
+    b->image = -1;
+    g_snprintf(b->image_name, sizeof b->image_name, IMAGE_PREFIX "%" PRIu64,
+               image_id);
+    if (for_writing && !create_image(b, error))
+        return false;
     b->store = (qm_store){.ops = &store_ops,
                           .capacity = INT64_MAX / 2,
                           .align = 512,

@@ -4,9 +4,9 @@
  * The vault, whatever it lies on.  This module owns what is written where and
  * in which order; a backend moves the bytes and says who may.
  *
- * The record has two copies and both are written, one after the other, the
- * older first: a torn write leaves the other whole, and one copy that goes
- * bad later never brings back an older record.
+ * Record and domain XML have two copies and both are written, one after the
+ * other, the older first: a torn write leaves the other whole, and one copy
+ * that goes bad later never brings back an older state.
  */
 #include "config.h"
 #include <inttypes.h>
@@ -26,8 +26,8 @@ struct qm_vault {
     const qm_backend_ops *ops;
     qm_backend *backend;
     qm_vault_info info;
-    int64_t deadline; /* of the calls that take none */
-    int record_copy;  /* the one read last as valid and newer */
+    int64_t deadline;  /* of the calls that take none */
+    int record_copy;   /* the newer one, as read or written last */
     uint64_t sequence; /* highest read or tried */
 };
 
@@ -135,33 +135,51 @@ qm_vault_read_holder(qm_vault *v, uint64_t *ret_key, GError **error)
 
 /* --- record -------------------------------------------------------------- */
 
-bool
-qm_vault_read_record(qm_vault *v, qm_record *ret_record, GError **error)
+static bool
+read_copies(qm_vault *v, qm_record *ret_record, GError **error)
 {
     uint8_t buf[COPIES][QM_RECORD_SIZE];
 
     for (unsigned i = 0; i < COPIES; i++)
         if (!v->ops->read(v->backend, QM_AREA_RECORD, i, buf[i], QM_RECORD_SIZE,
                           error))
-            return prefix(v, error);
+            return false;
     if (!qm_record_pick(buf[0], buf[1], v->info.uuid, ret_record,
                         &v->record_copy, error))
-        return prefix(v, error);
+        return false;
     v->sequence = MAX(v->sequence, ret_record->sequence);
     return true;
 }
 
+bool
+qm_vault_read_record(qm_vault *v, qm_record *ret_record, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (read_copies(v, ret_record, &why))
+        return true;
+    /* Who reads without the lock can meet first the one, then the other copy
+     * while it is being written. */
+    if (g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT))
+        return read_copies(v, ret_record, error) || prefix(v, error);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return prefix(v, error);
+}
+
+/* The older copy first.  If the second write fails, the first one counts. */
 static bool
 write_copies(qm_vault *v, const qm_record *record, GError **error)
 {
     uint8_t buf[QM_RECORD_SIZE];
-    unsigned first = v->record_copy == 0 ? 1 : 0;
+    int older = 1 - v->record_copy;
 
     qm_record_out(record, v->info.uuid, buf);
-    return v->ops->write(v->backend, QM_AREA_RECORD, first, buf, sizeof buf,
-                         error) &&
-           v->ops->write(v->backend, QM_AREA_RECORD, 1 - first, buf, sizeof buf,
-                         error);
+    if (!v->ops->write(v->backend, QM_AREA_RECORD, (unsigned) older, buf,
+                       sizeof buf, error))
+        return false;
+    v->record_copy = older;
+    return v->ops->write(v->backend, QM_AREA_RECORD, (unsigned) (1 - older),
+                         buf, sizeof buf, error);
 }
 
 bool
@@ -347,7 +365,8 @@ qm_vault_write_xml(qm_vault *v, const char *xml, GError **error)
 
     if (!pick_xml(v, &old, &sequence, &copy, error) ||
         !qm__xml_out(xml, sequence + 1, &buf, &length, error) ||
-        !v->ops->write(v->backend, QM_AREA_XML, 1 - copy, buf, length, error))
+        !v->ops->write(v->backend, QM_AREA_XML, 1 - copy, buf, length, error) ||
+        !v->ops->write(v->backend, QM_AREA_XML, copy, buf, length, error))
         return prefix(v, error);
     return true;
 }
@@ -360,6 +379,23 @@ is_zero(const uint8_t *buf, size_t length)
     return buf[0] == 0 && memcmp(buf, buf + 1, length - 1) == 0;
 }
 
+/* File systems and partition tables leave something in one of these places
+ * (btrfs at 64 KiB). */
+static bool
+is_unused(qm_vault *v, const uint8_t *superblock, bool *ret_unused,
+          GError **error)
+{
+    uint8_t buf[COPIES][QM_RECORD_SIZE];
+
+    for (unsigned i = 0; i < COPIES; i++)
+        if (!v->ops->read(v->backend, QM_AREA_RECORD, i, buf[i], sizeof buf[i],
+                          error))
+            return false;
+    *ret_unused =
+        is_zero(superblock, QM_SUPERBLOCK_SIZE) && is_zero(buf[0], sizeof buf);
+    return true;
+}
+
 /* What is there already, and may it go?  @ret_old: the record of an older
  * vault, whose counters have to go on. */
 static bool
@@ -368,14 +404,21 @@ check_replaceable(qm_vault *v, bool force, qm_record *ret_old, GError **error)
     uint8_t buf[QM_SUPERBLOCK_SIZE];
     g_autoptr(GError) why = NULL;
     char uuid[UUID_STR_LEN];
+    bool unused;
 
     memset(ret_old, 0, sizeof *ret_old);
     if (!v->ops->read(v->backend, QM_AREA_SUPERBLOCK, 0, buf, sizeof buf,
-                      error))
+                      error) ||
+        !is_unused(v, buf, &unused, error))
         return false;
-    if (is_zero(buf, sizeof buf))
+    if (unused)
         return true;
     if (!qm__superblock_in(buf, &v->info, &why)) {
+        /* Of a newer vault it cannot be told whether its VM runs. */
+        if (g_error_matches(why, QM_ERROR, QM_ERROR_FORMAT)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
         if (force)
             return true;
         g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
@@ -390,8 +433,13 @@ check_replaceable(qm_vault *v, bool force, qm_record *ret_old, GError **error)
                     v->info.name, uuid);
         return false;
     }
-    if (!qm_vault_read_record(v, ret_old, &why))
-        return true; /* nothing worth keeping */
+    if (!read_copies(v, ret_old, &why)) {
+        if (g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT) ||
+            g_error_matches(why, QM_ERROR, QM_ERROR_MISMATCH))
+            return true; /* nothing worth keeping */
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
     if (ret_old->state != QM_STATE_OFF) {
         g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
                     "VM \"%s\" is %s; stop it, or discard its saved state, "
@@ -420,6 +468,8 @@ static bool
 write_all(qm_vault *v, const qm_record *old, const char *xml, GError **error)
 {
     uint8_t super[QM_SUPERBLOCK_SIZE] = {0};
+    size_t history_length = QM_HISTORY_SLOTS * QM_HISTORY_SIZE;
+    g_autofree uint8_t *no_history = g_malloc0(history_length);
     qm_record record = {
         .state = QM_STATE_OFF,
         .sequence = old->sequence + 1,
@@ -435,12 +485,13 @@ write_all(qm_vault *v, const qm_record *old, const char *xml, GError **error)
 
     /* Ids of images never come back, not even on a vault made anew: what is
      * left of older images must never pass for one of a later save. */
-    record.image_id = MAX(old->image_id + 1,
-                          (uint64_t) (record.time_us / G_USEC_PER_SEC) << 16);
+    record.image_id = MAX(old->image_id + 1, (uint64_t) record.time_us);
     if (!v->ops->write(v->backend, QM_AREA_SUPERBLOCK, 0, super, sizeof super,
                        error) ||
         !qm_vault_write_xml(v, xml, error) ||
         !write_copies(v, &record, error) ||
+        !v->ops->write(v->backend, QM_AREA_HISTORY, 0, no_history,
+                       history_length, error) ||
         !qm_vault_append_history(v, &entry, error))
         return false;
     qm__superblock_out(&v->info, super);
@@ -456,11 +507,12 @@ qm_vault_format(const qm_vault_params *params, const uint8_t *vm_uuid,
     g_autoptr(qm_vault) v = NULL;
     format_query query = {.force = force};
 
-    if (strlen(vm_name) >= QM_NAME_MAX || uuid_is_null(vm_uuid)) {
+    if (vm_name[0] == '\0' || strlen(vm_name) >= QM_NAME_MAX ||
+        uuid_is_null(vm_uuid)) {
         g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
-                    "VM \"%s\": a UUID and a name of less than %d bytes are "
+                    "VM \"%s\": a UUID and a name of 1 to %d bytes are "
                     "needed",
-                    vm_name, QM_NAME_MAX);
+                    vm_name, QM_NAME_MAX - 1);
         return false;
     }
     if (!open_backend(params, deadline, &v, error))

@@ -80,3 +80,23 @@ tests_unit_record_codec_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/record_pick_test
 TESTS += tests/unit/record_pick_test
 tests_unit_record_pick_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vault_dir_format_test
+TESTS += tests/unit/vault_dir_format_test
+tests_unit_vault_dir_format_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vault_dir_record_test
+TESTS += tests/unit/vault_dir_record_test
+tests_unit_vault_dir_record_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vault_dir_lock_test
+TESTS += tests/unit/vault_dir_lock_test
+tests_unit_vault_dir_lock_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vault_dir_errors_test
+TESTS += tests/unit/vault_dir_errors_test
+tests_unit_vault_dir_errors_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vault_dir_image_test
+TESTS += tests/unit/vault_dir_image_test
+tests_unit_vault_dir_image_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
