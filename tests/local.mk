@@ -10,3 +10,8 @@ tests_functional_vault_poke_LDADD = src/lib/libqmcore.la
 noinst_PROGRAMS += tests/functional/vm-tool
 tests_functional_vm_tool_SOURCES = tests/functional/vm-tool.c
 tests_functional_vm_tool_LDADD = src/lib/libqmcore.la
+
+# The library's view of the cluster, one question a run.
+noinst_PROGRAMS += tests/functional/cluster-tool
+tests_functional_cluster_tool_SOURCES = tests/functional/cluster-tool.c
+tests_functional_cluster_tool_LDADD = src/lib/libqmcore.la

@@ -29,6 +29,7 @@
 #define ATTRIBUTE_RELEASED "quickmig-released-"
 #define ATTRIBUTE_SHUTDOWN "shutdown" /* Pacemaker's own */
 #define EXIT_NO_SUCH       105        /* CRM_EX_NOSUCH: no such attribute */
+#define EXIT_CONFIG        78 /* CRM_EX_CONFIG: so attrd_updater 2.1.5 */
 
 static bool
 tool_failed(const char *tool, const char *what, int code, const char *text,
@@ -42,6 +43,13 @@ tool_failed(const char *tool, const char *what, int code, const char *text,
     return false;
 }
 
+static bool
+says_no_such(int code, const char *text)
+{
+    return code == EXIT_NO_SUCH ||
+           (code == EXIT_CONFIG && strstr(text, "does not exist") != NULL);
+}
+
 /* Runs a tool that must succeed.  @ret_out: NULL when the tool says that
  * there is no such attribute (allowed where @ret_out is given). */
 static bool
@@ -53,7 +61,7 @@ run_tool(const char *const *argv, const char *what, int64_t deadline,
 
     if (!qm__spawn(argv, deadline, &code, &out, &err, error))
         return false;
-    if (code == EXIT_NO_SUCH && ret_out != NULL)
+    if (ret_out != NULL && says_no_such(code, err))
         g_clear_pointer(&out, g_free);
     else if (code != 0)
         return tool_failed(argv[0], what, code, err, error);
