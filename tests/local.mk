@@ -15,3 +15,14 @@ tests_functional_vm_tool_LDADD = src/lib/libqmcore.la
 noinst_PROGRAMS += tests/functional/cluster-tool
 tests_functional_cluster_tool_SOURCES = tests/functional/cluster-tool.c
 tests_functional_cluster_tool_LDADD = src/lib/libqmcore.la
+
+# The tests tree goes into a release as it is: as git knows it, or, made from
+# a release, what there is but for built files.
+dist-hook:
+	(cd $(srcdir) && \
+	if test -e .git; then git -c safe.directory='*' ls-files tests .ci; \
+	else find tests .ci \( -name .deps -o -name .libs -o -name .cache \
+	    -o -name __pycache__ \) -prune -o -type f \
+	    ! -name '*.o' ! -name '*.lo' ! -name .dirstamp -print; fi | \
+	while read -r file; do test ! -e "$$file" || echo "$$file"; done | \
+	tar cf - -T -) | (cd $(distdir) && tar xf -)
