@@ -42,8 +42,10 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/domxml.h \
 	src/lib/engine.h \
 	src/lib/error.c \
+	src/lib/gate-client-internal.h \
 	src/lib/gate-client.c \
 	src/lib/gate-client.h \
+	src/lib/gate-start.c \
 	src/lib/image-chunk.c \
 	src/lib/image-read.c \
 	src/lib/image-write.c \
@@ -53,8 +55,16 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/local.h \
 	src/lib/log.c \
 	src/lib/log.h \
+	src/lib/lun-command.c \
+	src/lib/lun-internal.h \
+	src/lib/lun-login.c \
+	src/lib/lun-probe.c \
+	src/lib/lun-sense.c \
+	src/lib/lun-sync.c \
 	src/lib/lun.c \
 	src/lib/lun.h \
+	src/lib/lun-watch.c \
+	src/lib/lun-watch.h \
 	src/lib/record.c \
 	src/lib/reservation.c \
 	src/lib/reservation.h \

@@ -32,12 +32,17 @@ typedef struct {
     uint64_t size;         /* bytes */
     uint32_t max_transfer; /* bytes per command, multiple of block_size */
     char serial[64];       /* unit serial or designator; "" unknown */
+    bool fua;              /* WRITE takes FUA: submit's @fua may be set */
+    bool read_only;        /* write protected at the target */
 } qm_lun_info;
 
-/* How a command ended. */
+/* How a command ended.  What a target says in passing (BUSY, other unit
+ * attentions) is not seen: the command is sent again. */
 typedef enum {
     QM_SCSI_GOOD,
-    QM_SCSI_FENCED,   /* RESERVATION CONFLICT, UA 2A/03-05, unexpected 29/xx */
+    QM_SCSI_FENCED,   /* RESERVATION CONFLICT; and, only on a nexus that holds
+                         the LUN after qm__pr_acquire(): UA 2A/03-05, 29/xx,
+                         TASK ABORTED */
     QM_SCSI_LOST,     /* session lost or timed out: outcome unknown */
     QM_SCSI_NO_SPACE, /* 07/27 */
     QM_SCSI_ERROR     /* anything else; see sense */
@@ -53,13 +58,16 @@ typedef void (*qm_lun_cb)(void *opaque, const qm_scsi_status *status);
 
 typedef enum { QM_LUN_READ, QM_LUN_WRITE, QM_LUN_FLUSH } qm_lun_op;
 
-/* Logs in, reads capacity and block limits.  NOT_FOUND (target, LUN), AUTH,
- * IO, TIMEOUT, INVALID. */
+/* Logs in, reads capacity and block limits.  NOT_FOUND (host name, target,
+ * LUN), AUTH, IO, TIMEOUT, INVALID; UNSUPPORTED (block size); BUSY: another
+ * WRITER of this node has the LUN.  Ignores SIGPIPE from now on, where it is
+ * not handled. */
 bool qm__lun_open(const qm_lun_params *params, int64_t deadline,
                   qm_lun **ret_lun, GError **error);
 /* Logs out politely when the session is good (bounded to 1 s). NULL ok. */
 void qm__lun_close(qm_lun *lun);
-/* Drops the connection at once, no logout. NULL ok. */
+/* Drops the connection at once, no logout.  As qm__lun_fail() for commands in
+ * flight; not from a callback. NULL ok. */
 void qm__lun_drop(qm_lun *lun);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_lun, qm__lun_close)
 
@@ -70,17 +78,20 @@ const qm_lun_info *qm__lun_info(const qm_lun *lun);
 /* @fua: force unit access (writes).  Offset and length in bytes, multiples of
  * block_size, at most max_transfer.  @iov must stay valid until @cb.  @cb is
  * called exactly once, from qm__lun_service() or qm__lun_fail(), never from
- * here.  false: the session is lost, @cb will not be called. */
+ * here, and may submit more.  FLUSH: no @iov.  false: the session is lost, @cb
+ * will not be called.  Goes out with the next qm__lun_service(). */
 bool
 qm__lun_submit(qm_lun *lun, qm_lun_op op, uint64_t offset, struct iovec *iov,
                int n_iov, bool fua, qm_lun_cb cb, void *opaque);
 int qm__lun_fd(const qm_lun *lun);
 short qm__lun_events(const qm_lun *lun);
+/* ms until service() has something to do without an event; -1: nothing. */
+int qm__lun_timeout(const qm_lun *lun);
 /* false: session lost; every outstanding callback was made (LOST). */
 bool qm__lun_service(qm_lun *lun, short revents);
 unsigned qm__lun_in_flight(const qm_lun *lun);
-/* Age of the oldest command in flight, µs; 0: none.  The caller decides when
- * a silent target counts as lost, then calls qm__lun_fail(). */
+/* Age of the oldest command (or ping) in flight, µs; 0: none.  The caller
+ * decides when a silent target counts as lost, then calls qm__lun_fail(). */
 int64_t qm__lun_oldest(const qm_lun *lun);
 void qm__lun_fail(qm_lun *lun);
 bool qm__lun_lost(const qm_lun *lun);

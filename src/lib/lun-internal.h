@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_LUN_INTERNAL_H
+#define QM_LUN_INTERNAL_H
+
+/*
+ * Shared by lun*.c and reservation.c only.
+ */
+#include <iscsi/iscsi.h>
+#include <iscsi/scsi-lowlevel.h>
+#include "lun.h"
+#include "runtime.h"
+#include "timeouts.h"
+
+#define QM_CDB_MAX 16 /* bytes */
+
+struct qm_lun {
+    struct iscsi_context *iscsi; /* NULL: torn down */
+    qm_lock *lock;               /* WRITER: one login for a node and LUN */
+    char *name;                  /* for messages */
+    int number;
+    qm_nexus nexus;
+    qm_lun_info info;
+    GQueue commands;   /* command, not completed, oldest first */
+    unsigned deferred; /* of these: to be sent again */
+    int64_t pinged;    /* when the NOP-Out in flight was sent; 0: none */
+    bool armed;        /* a holder: certain unit attentions fence it */
+    bool in_service;   /* callbacks are running */
+    bool lost;
+    char *why; /* it was lost; NULL: not known */
+};
+
+/* --- lun-sense.c: what an answer means --- */
+
+typedef enum {
+    QM_VERDICT_DONE,  /* over; see the result */
+    QM_VERDICT_AGAIN, /* send it again at once */
+    QM_VERDICT_LATER  /* send it again after a pause */
+} qm_verdict;
+
+/* @status: libiscsi's.  @armed: this nexus holds the LUN and knows of no
+ * reason why it should be told otherwise. */
+qm_verdict qm__scsi_judge(int status, const struct scsi_sense *sense,
+                          bool armed, qm_scsi_status *ret_status);
+/* Sets @error to what @status says of "@what LUN"; returns false. */
+bool qm__scsi_fail(const qm_lun *lun, const char *what,
+                   const qm_scsi_status *status, GError **error);
+
+/* --- lun-login.c --- */
+
+/* Resolves, connects, logs in. */
+bool qm__lun_login(const qm_lun_params *params, const char *initiator,
+                   int64_t deadline, struct iscsi_context **ret_iscsi,
+                   GError **error);
+
+/* --- lun-probe.c --- */
+
+/* Waits until ready, absorbs unit attentions, reads what the LUN is. */
+bool qm__lun_probe(qm_lun *lun, int64_t deadline, GError **error);
+
+/* --- lun-command.c --- */
+
+typedef struct {
+    uint8_t cdb[QM_CDB_MAX];
+    size_t cdb_length; /* bytes: 6, 10, 12, 16 */
+    int direction;     /* SCSI_XFER_… */
+    uint32_t length;   /* bytes of data */
+    bool short_ok;     /* may transfer less */
+    bool disarmed;     /* no unit attention fences it */
+} qm_scsi_request;
+
+/* @received: bytes transferred. */
+typedef void (*qm_scsi_cb)(void *opaque, const qm_scsi_status *status,
+                           uint32_t received);
+
+/* As qm__lun_submit(). */
+bool qm__scsi_submit(qm_lun *lun, const qm_scsi_request *request,
+                     struct iovec *iov, int n_iov, qm_scsi_cb cb, void *opaque);
+/* Marks the session as lost; it is torn down as soon as no callback runs. */
+void qm__lun_lose(qm_lun *lun, const char *why);
+
+/* --- lun-sync.c --- */
+
+/* One round of the event loop: until something happens, or @deadline. */
+void qm__lun_turn(qm_lun *lun, int64_t deadline);
+/* Sets @error to why the session was lost; returns false. */
+bool qm__lun_lost_error(const qm_lun *lun, const char *what, int64_t deadline,
+                        GError **error);
+/* Sends a command and waits; unit attentions are absorbed.  false: LOST,
+ * TIMEOUT; else see @ret_status.  @buf: request->length bytes, both ways.
+ * @ret_received may be NULL. */
+bool
+qm__scsi_execute(qm_lun *lun, const char *what, const qm_scsi_request *request,
+                 void *buf, int64_t deadline, qm_scsi_status *ret_status,
+                 uint32_t *ret_received, GError **error);
+/* TEST UNIT READY until nothing is pending. */
+bool qm__lun_absorb(qm_lun *lun, int64_t deadline, GError **error);
+
+/* Big-endian fields of CDBs and of what a LUN answers. */
+static inline uint64_t
+qm__be64(const uint8_t *p)
+{
+    uint64_t v = 0;
+
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static inline uint32_t
+qm__be32(const uint8_t *p)
+{
+    return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 |
+           (uint32_t) p[2] << 8 | p[3];
+}
+
+static inline void
+qm__put_be64(uint8_t *p, uint64_t v)
+{
+    for (int i = 7; i >= 0; i--, v >>= 8)
+        p[i] = (uint8_t) v;
+}
+
+static inline void
+qm__put_be32(uint8_t *p, uint32_t v)
+{
+    for (int i = 3; i >= 0; i--, v >>= 8)
+        p[i] = (uint8_t) v;
+}
+
+#endif
