@@ -62,7 +62,7 @@ print_json(qm_vault *vault, const GArray *entries, guint first, GString *out)
     cli_json_string(b, "vm", info->name);
     cli_json_uuid(b, "uuid", info->uuid);
     cli_json_string(b, "vault", qm_vault_get_url(vault));
-    json_builder_set_member_name(b, "history");
+    json_builder_set_member_name(b, "entries");
     json_builder_begin_array(b);
     for (guint i = first; i < entries->len; i++)
         print_json_entry(b, &g_array_index(entries, qm_history, i));

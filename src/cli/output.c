@@ -268,7 +268,7 @@ cli_json_record(JsonBuilder *b, const qm_record *record)
     cli_json_number(b, "generation", record->generation);
     cli_json_number(b, "sequence", record->sequence);
     cli_json_number(b, "image_id", record->image_id);
-    cli_json_number(b, "image_bytes", record->image_length);
+    cli_json_number(b, "image_length", record->image_length);
     cli_json_number(b, "failed_restores", record->failed_restores);
     cli_json_time(b, "since", record->time_us);
     cli_json_string(b, "cause", record->cause);

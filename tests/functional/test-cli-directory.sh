@@ -120,8 +120,8 @@ expect 0 "$QUICKMIG" history $V
 says "vault created"
 says "domain XML changed"
 expect 0 "$QUICKMIG" history $V --json --limit 1
-json '.history | length == 1 and .[0].cause == "domain XML changed"'
-json '.history[0].node == "administrator" and .history[0].node_id == 65535'
+json '.entries | length == 1 and .[0].cause == "domain XML changed"'
+json '.entries[0].node == "administrator" and .entries[0].node_id == 65535'
 
 # --- discard
 record_state 3
@@ -145,7 +145,7 @@ says "dropped"
 expect 0 "$QUICKMIG" vault show $V --json
 json '.state == "OFF"'
 expect 0 "$QUICKMIG" history $V --json -n 1
-json '.history[0] | .from == "SAVED" and .to == "OFF"'
+json '.entries[0] | .from == "SAVED" and .to == "OFF"'
 refuse 4 "no saved state" "$QUICKMIG" discard $V --yes
 
 # --- --force: another VM moves in, image ids go on

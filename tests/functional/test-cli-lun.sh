@@ -66,7 +66,7 @@ expect 0 "$QUICKMIG" vault edit "$V" --xml web320.xml
 expect 0 "$QUICKMIG" vault show "$V" --xml
 cmp -s out web320.xml || fail "the new XML is not there"
 expect 0 "$QUICKMIG" history "$V" --json
-json '[.history[].cause] == ["vault created", "domain XML changed"]'
+json '[.entries[].cause] == ["vault created", "domain XML changed"]'
 
 # --- over existing
 before=$(fingerprint /run/lun1)
