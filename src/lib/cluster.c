@@ -297,7 +297,12 @@ load_membership(void *box, GError **error)
         rc = quorum_trackstart(m->handle, CS_TRACK_CURRENT);
     while (rc == CS_OK && !m->answered)
         rc = quorum_dispatch(m->handle, CS_DISPATCH_ONE);
-    return rc == CS_OK || corosync_failed("ask for the members", rc, error);
+    if (rc == CS_OK)
+        return true;
+    if (m->connected) /* the next call connects anew */
+        (void) quorum_finalize(m->handle);
+    m->connected = false;
+    return corosync_failed("ask for the members", rc, error);
 }
 
 static bool
