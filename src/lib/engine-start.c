@@ -42,14 +42,13 @@ static bool
 wait_for_owner(qm_engine *e, GError **error)
 {
     g_autofree char *why = NULL;
-    int64_t limit = qm__deadline_in(qm__cluster_lag(e->cluster));
     bool gone;
 
     if (qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false) !=
         QM_OWNER_ALIVE)
         return true;
     if (!qm__cluster_wait_gone(e->cluster, qm__engine_uuid(e), &e->record,
-                               MIN(limit, e->t.work), &gone, &why, error))
+                               e->t.work, &gone, &why, error))
         return false;
     qm__engine_report(e, "interlock", "owner %s: %s: %s", e->record.owner.name,
                       gone ? "gone" : "not surely gone", why);
