@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
 /*
- * The gate itself: the loop, the session's life, and what happens when it is
- * lost or taken away.
+ * The gate itself: the session's life, and what happens when it is lost or
+ * taken away.
  *
  * Fail-stop: once the LUN was taken by another nexus nothing more is sent,
  * nothing more is answered, and the QEMU at the other end is killed.  A
@@ -12,20 +12,15 @@
 #include "config.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "gate.h"
 #include "log.h"
-#include "lun-watch.h"
 #include "timeouts.h"
 
-#define TICK          (1 * QM_S)
 #define PING_AFTER    (2 * QM_S)  /* nothing heard for so long: ask */
-#define SILENCE_LIMIT (6 * QM_S)  /* and for so long: the session is lost */
-#define STUCK_LIMIT   (60 * QM_S) /* one command, of a target that answers */
 #define ATTEMPT_LIMIT (30 * QM_S) /* one login and acquire */
 #define RETRY_MIN     (20 * QM_MS)
 #define RETRY_MAX     (1 * QM_S)
@@ -108,8 +103,8 @@ drop_session(gate *g)
     g->flushing = false;
 }
 
-static void
-fence(gate *g)
+void
+gate_fence(gate *g)
 {
     g_autofree char *why = g_steal_pointer(&g->fence_reason);
     g_autoptr(GError) error = NULL;
@@ -284,8 +279,8 @@ start_job(gate *g, bool acquire)
 
 /* Starts what the state needs.  A session goes to the helper only when no
  * command is out on it. */
-static void
-drive_session(gate *g, int64_t now)
+void
+gate_drive_session(gate *g, int64_t now)
 {
     if (g->job != NULL || now < g->retry_at || g->fence_reason != NULL)
         return;
@@ -297,8 +292,8 @@ drive_session(gate *g, int64_t now)
         start_job(g, true);
 }
 
-static void
-session_lost(gate *g)
+void
+gate_session_lost(gate *g)
 {
     static const char why[] = "the session with the target is lost";
 
@@ -416,193 +411,6 @@ gate_drain_ended(gate *g, bool ok)
     queue_pump(g);
 }
 
-/* --- every second -------------------------------------------------------- */
-
-static void
-holder_seen(void *opaque, const qm_scsi_status *status, uint64_t holder)
-{
-    gate *g = opaque;
-
-    g->polling = false;
-    if (status->result == QM_SCSI_LOST)
-        g->lost = true;
-    if (!gate_state_owns(g->state))
-        return;
-    if (status->result == QM_SCSI_FENCED)
-        gate_must_fence(g, "another node has taken the reservation");
-    else if (status->result == QM_SCSI_GOOD && holder != g->key)
-        gate_must_fence(g, holder != 0 ? "another node holds the reservation"
-                                       : "the reservation is gone");
-}
-
-/* An idle guest has to learn of its end too. */
-static void
-poll_holder(gate *g)
-{
-    if (g->polling || !gate_state_owns(g->state))
-        return;
-    g->polling = qm__pr_poll(g->lun, holder_seen, g);
-    g->lost = !g->polling;
-}
-
-static void
-check_silence(gate *g)
-{
-    const char *why = NULL;
-
-    if (qm__lun_silence(g->lun) > SILENCE_LIMIT)
-        why = "the target does not answer";
-    else if (qm__lun_oldest(g->lun) > STUCK_LIMIT)
-        why = "the target answers, but does not end a command";
-    else
-        qm__lun_ping(g->lun);
-    if (why == NULL)
-        return;
-    qm__warning("disk %s: %s", g->settings->disk, why);
-    qm__lun_fail(g->lun);
-    g->lost = true;
-}
-
-static void
-tick(gate *g)
-{
-    if (g->lun != NULL && !g->lost) {
-        poll_holder(g);
-        check_silence(g);
-    }
-    if (g->state == QM_GATE_FENCED)
-        clients_kill(g); /* one that could not be killed before */
-}
-
-/* --- the loop ------------------------------------------------------------ */
-
-#define FD_SLOW    0
-#define FD_LUN     1
-#define FD_CLIENTS 2
-#define FD_MAX     (FD_CLIENTS + 16)
-
-static gate_client *
-client_at(const gate *g, guint i)
-{
-    return g_ptr_array_index(g->clients, i);
-}
-
-static nfds_t
-fill(gate *g, struct pollfd *fds)
-{
-    guint n = MIN(g->clients->len, (guint) (FD_MAX - FD_CLIENTS));
-
-    fds[FD_SLOW] = (struct pollfd){loop_fd(g->loop), POLLIN, 0};
-    fds[FD_LUN] = (struct pollfd){-1, 0, 0};
-    if (g->lun != NULL) {
-        fds[FD_LUN].fd = qm__lun_fd(g->lun);
-        fds[FD_LUN].events = qm__lun_events(g->lun);
-    }
-    for (guint i = 0; i < n; i++) {
-        const gate_client *c = client_at(g, i);
-
-        fds[FD_CLIENTS + i].fd = nbd_conn_fd(c->nbd);
-        fds[FD_CLIENTS + i].revents = 0;
-        fds[FD_CLIENTS + i].events =
-            g->state == QM_GATE_FENCED ? 0 : nbd_conn_events(c->nbd);
-    }
-    return FD_CLIENTS + n;
-}
-
-/* How long the loop may sleep, ms. */
-static int
-patience(const gate *g)
-{
-    int64_t until = g->tick_at;
-    int ms, due;
-
-    if (g->job == NULL && g->retry_at != 0 && g->retry_at < until)
-        until = g->retry_at;
-    ms = qm__remaining_ms(until);
-    due = g->lun != NULL ? qm__lun_timeout(g->lun) : -1;
-    return due >= 0 ? MIN(ms, due) : ms;
-}
-
-static void
-serve_lun(gate *g, short revents)
-{
-    if (g->lun != NULL && !qm__lun_service(g->lun, revents))
-        g->lost = true;
-}
-
-static void
-serve_client(gate *g, gate_client *c, short revents)
-{
-    if ((revents & (POLLHUP | POLLERR)) && !(revents & POLLIN))
-        c->ended = true;
-    else if (g->state != QM_GATE_FENCED &&
-             ((revents & POLLIN) || nbd_conn_stalled(c->nbd)))
-        c->ended = !nbd_conn_receive(c->nbd);
-    if (revents & POLLOUT)
-        nbd_conn_unblock(c->nbd);
-}
-
-/* What was submitted goes out now, what is answered too. */
-static void
-send_all(gate *g)
-{
-    if (g->lun != NULL && !g->lost && (qm__lun_events(g->lun) & POLLOUT))
-        serve_lun(g, POLLOUT);
-    if (g->fence_reason != NULL || g->state == QM_GATE_FENCED)
-        return;
-    for (guint i = 0; i < g->clients->len; i++) {
-        gate_client *c = client_at(g, i);
-
-        if (!c->ended && nbd_conn_sendable(c->nbd))
-            c->ended = !nbd_conn_send(c->nbd);
-    }
-}
-
-static void
-on_time(gate *g, int64_t now)
-{
-    if (now >= g->tick_at) {
-        g->tick_at = now + TICK;
-        tick(g);
-    }
-}
-
-static void
-run_once(gate *g)
-{
-    struct pollfd fds[FD_MAX];
-    nfds_t n = fill(g, fds);
-
-    if (poll(fds, n, patience(g)) < 0) {
-        if (errno != EINTR)
-            g_error("poll: %s", g_strerror(errno));
-        return;
-    }
-    if (fds[FD_LUN].revents != 0)
-        serve_lun(g, fds[FD_LUN].revents);
-    for (guint i = 0; i + FD_CLIENTS < n; i++)
-        serve_client(g, client_at(g, i), fds[FD_CLIENTS + i].revents);
-    send_all(g);
-    on_time(g, qm__now());
-    if (g->lost)
-        session_lost(g);
-    if (g->fence_reason != NULL)
-        fence(g);
-    clients_reap(g);
-    if (g->state == QM_GATE_DRAINING)
-        queue_drain(g);
-    if (fds[FD_SLOW].revents != 0)
-        loop_dispatch(g->loop);
-    drive_session(g, qm__now());
-}
-
-void
-gate_run(gate *g)
-{
-    while (!g->quit)
-        run_once(g);
-}
-
 /* --- life ---------------------------------------------------------------- */
 
 gate *
@@ -617,7 +425,6 @@ gate_new(const gate_settings *settings, loop *l)
     g->pool = request_pool_new();
     g->clients = g_ptr_array_new();
     g->processes = g_ptr_array_new();
-    g->tick_at = qm__deadline_in(TICK);
     queue_init(g);
     g->job_done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (g->job_done < 0)

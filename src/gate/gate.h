@@ -85,8 +85,6 @@ gate *gate_new(const gate_settings *settings, loop *l);
 void gate_free(gate *g);
 /* Logs in for the first time; blocks until @deadline. */
 bool gate_first_login(gate *g, int64_t deadline, GError **error);
-/* Serves until g->quit. */
-void gate_run(gate *g);
 
 /* Orders from the control side.  *ret_ended: done at once, no news follow. */
 bool gate_acquire(gate *g, uint64_t generation, bool hold, int64_t deadline,
@@ -100,6 +98,18 @@ void gate_must_fence(gate *g, const char *why);
 bool gate_event_happened(gate *g, gate_event event, const char *why);
 /* queue.c: the drain's flush came back. */
 void gate_drain_ended(gate *g, bool ok);
+
+/* The session is lost: drops it; requests in flight wait again. */
+void gate_session_lost(gate *g);
+/* Another nexus has the LUN (g->fence_reason): the end. */
+void gate_fence(gate *g);
+/* Starts what the state needs of the session helper. */
+void gate_drive_session(gate *g, int64_t now);
+
+/* --- serve.c ------------------------------------------------------------- */
+
+/* Serves until g->quit. */
+void gate_run(gate *g);
 
 /* --- queue.c ------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@ src_gate_libqmgate_la_SOURCES = \
 	src/gate/queue.c \
 	src/gate/request.c \
 	src/gate/request.h \
+	src/gate/serve.c \
 	src/gate/session.c \
 	src/gate/session.h \
 	src/gate/settings.c \

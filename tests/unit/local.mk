@@ -100,3 +100,34 @@ tests_unit_vault_dir_errors_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/vault_dir_image_test
 TESTS += tests/unit/vault_dir_image_test
 tests_unit_vault_dir_image_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/gate_nbd_proto_test
+TESTS += tests/unit/gate_nbd_proto_test
+tests_unit_gate_nbd_proto_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
+tests_unit_gate_nbd_proto_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/gate_nbd_conn_test
+TESTS += tests/unit/gate_nbd_conn_test
+tests_unit_gate_nbd_conn_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
+tests_unit_gate_nbd_conn_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/gate_states_test
+TESTS += tests/unit/gate_states_test
+tests_unit_gate_states_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
+tests_unit_gate_states_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/gate_right_test
+TESTS += tests/unit/gate_right_test
+tests_unit_gate_right_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
+tests_unit_gate_right_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/gate_settings_test
+TESTS += tests/unit/gate_settings_test
+tests_unit_gate_settings_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
+tests_unit_gate_settings_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/gate_queue_test
+TESTS += tests/unit/gate_queue_test
+tests_unit_gate_queue_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
+tests_unit_gate_queue_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
+tests_unit_gate_queue_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=qm__lun_submit
