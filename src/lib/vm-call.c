@@ -133,8 +133,8 @@ qm__vm_connect(qm_vm *vm, GError **error)
         return conn;
     conn = virConnectOpen(vm->uri != NULL ? vm->uri : "qemu:///system");
     if (conn == NULL) {
-        qm__vm_failed(vm, "connecting to libvirt", error);
-        g_prefix_error(error, "is libvirtd running? ");
+        qm__vm_failed(vm, "connecting to libvirt (is libvirtd running?)",
+                      error);
         return NULL;
     }
     g_mutex_lock(&vm->mutex);

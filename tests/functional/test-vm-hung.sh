@@ -62,16 +62,25 @@ file='$RUN/save-1.fifo'/><disks><disk name='vda' snapshot='manual'/></disks>\
 lab exec n1 virsh -c qemu:///system snapshot-create "$UUID" /dev/stdin \
     --no-metadata --atomic <<<"$snapshot" >"$QM_LAB_DIR/virsh.log" 2>&1 &
 virsh=$!
-job_runs() {
-    lab exec n1 virsh -c qemu:///system domjobinfo "$UUID" | grep -q Snapshot
+# It holds the domain meanwhile: nobody can ask for its state.
+libvirtd_waits() {
+    # shellcheck disable=SC2016 # expands in the node
+    lab exec n1 sh -c 'grep -qx wait_for_partner /proc/$0/task/*/wchan' \
+        "$(lab libvirtd n1 pid)"
 }
-lab_wait_until 10 job_runs
+wait_until 10 libvirtd_waits
+STEP_MS=500 must_fail timeout 1000 state
 vm save "$RUN" "$IMAGE" || vm save "$RUN" "$IMAGE"
 ! wait "$virsh" || fail "virsh saved into a FIFO without a reader"
 no_fifo
 vm resume
 guest_goes_on
 
-vm destroy
+# QEMU hangs: libvirt kills it hard after a while.
+lab exec n1 pkill -STOP qemu-system
+STEP_MS=500 must_fail timeout 1000 suspend
+is running
+STEP_MS=30000 vm destroy
+is none
 no_qemu
 echo "PASS"
