@@ -26,3 +26,16 @@ dist-hook:
 	    ! -name '*.o' ! -name '*.lo' ! -name .dirstamp -print; fi | \
 	while read -r file; do test ! -e "$$file" || echo "$$file"; done | \
 	tar cf - -T -) | (cd $(distdir) && tar xf -)
+
+# One login to one LUN, step by step, for tests of reservations and barriers.
+noinst_PROGRAMS += tests/functional/lun-tool
+tests_functional_lun_tool_SOURCES = tests/functional/lun-tool.c
+tests_functional_lun_tool_LDADD = src/lib/libqmcore.la $(LIBISCSI_LIBS)
+
+# Unit tests under valgrind; not part of tests/run, whose sanitizers see more.
+.PHONY: check-valgrind
+check-valgrind: $(check_PROGRAMS)
+	for t in $(TESTS); do echo $$t; $(LIBTOOL) --mode=execute valgrind -q \
+	    --child-silent-after-fork=yes \
+	    --leak-check=full --errors-for-leak-kinds=definite \
+	    --error-exitcode=99 $$t >/dev/null || exit 1; done
