@@ -224,8 +224,10 @@ check_lun_size(const cli_options *o, const qm_domxml *dom, const qm_url *vault,
     g_autofree char *has = NULL, *memory = NULL, *wants = NULL;
     g_autoptr(qm_lun) lun = NULL;
 
-    if (!open_lun(o, vault, true, &lun, error))
+    if (!open_lun(o, vault, true, &lun, error)) {
+        g_prefix_error(error, "vault %s: ", vault->text);
         return false;
+    }
     if (qm__lun_info(lun)->size >= needed)
         return true;
     has = cli_bytes(qm__lun_info(lun)->size);

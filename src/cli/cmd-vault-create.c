@@ -71,7 +71,6 @@ prepare(const cli_options *o, creation *c, GError **error)
         return false;
     if (!cli_check_disks(o, c->dom, c->url, &c->checks, error)) {
         g_free(size_warning);
-        g_prefix_error(error, "nothing was changed: ");
         return false;
     }
     note_warnings(c, size_warning);

@@ -14,6 +14,7 @@ tgt_lun 1 1 /run/lun1 1G  # the vault
 tgt_lun 1 2 /run/lun2 64M # a disk
 tgt_lun 1 3 /run/lun3 64M # too small a vault
 tgt_lun 1 4 /run/lun4 1G  # of another VM
+tgt_lun 1 5 /run/lun5 1G  # of another cluster
 
 URL=iscsi://$TGT_PORTAL/$IQN
 V=$URL/1
@@ -110,6 +111,18 @@ refuse 1 "both copies of the record" "$QUICKMIG" vault show "$V"
 refuse 1 "both copies of the record" "$QUICKMIG" discard "$V" --yes
 [[ $(fingerprint /run/lun1) == "$before" ]] || fail "something was changed"
 cat keep >/run/lun1
+
+# --- held by something else: left alone
+requires_built tests/functional/lun-tool
+"$QM_BUILD/tests/functional/lun-tool" "$URL/5" 7 foreign 0x1234 5 drop ||
+    fail "lun-tool"
+domain_xml db "$UUID_B" 256 "$(iscsi_disk vda 5)" >foreign.xml
+before=$(fingerprint /run/lun1 /run/lun5)
+refuse 4 "disk vda .*reserved by something that is not quickmig" \
+    "$QUICKMIG" vault create "$V" --xml foreign.xml --force
+refuse 4 "not quickmig|foreign" "$QUICKMIG" vault create "$URL/5" --xml web.xml
+[[ $(fingerprint /run/lun1 /run/lun5) == "$before" ]] ||
+    fail "something was changed"
 
 # --- CHAP
 tgtadm --lld iscsi --op new --mode account --user joe --password secret-of-12
