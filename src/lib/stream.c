@@ -57,13 +57,15 @@ qm__fifo_new(const char *dir, qm_fifo_use use, qm_fifo **ret_fifo,
 
     fifo->use = use;
     fifo->fd = -1;
-    do {
-        g_free(fifo->path);
+    for (;;) {
         fifo->path = g_strdup_printf("%s/%s%08x%08x" SUFFIX, dir, prefixes[use],
                                      g_random_int(), g_random_int());
-    } while (mkfifo(fifo->path, 0600) < 0 && errno == EEXIST);
-    if (access(fifo->path, F_OK) < 0)
-        return io_failed("creating the FIFO", fifo->path, error);
+        if (mkfifo(fifo->path, 0600) == 0)
+            break;
+        if (errno != EEXIST)
+            return io_failed("creating the FIFO", fifo->path, error);
+        g_free(fifo->path);
+    }
     if (use == QM_FIFO_SAVE) {
         fifo->fd = open(fifo->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         if (fifo->fd < 0)

@@ -131,3 +131,15 @@ TESTS += tests/unit/gate_queue_test
 tests_unit_gate_queue_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/gate
 tests_unit_gate_queue_test_LDADD = src/gate/libqmgate.la $(CMOCKA_LIBS)
 tests_unit_gate_queue_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=qm__lun_submit
+
+check_PROGRAMS += tests/unit/domxml_parse_test
+TESTS += tests/unit/domxml_parse_test
+tests_unit_domxml_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/domxml_gates_test
+TESTS += tests/unit/domxml_gates_test
+tests_unit_domxml_gates_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/stream_fifo_test
+TESTS += tests/unit/stream_fifo_test
+tests_unit_stream_fifo_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
