@@ -95,6 +95,8 @@ cluster_up() {
     trap cluster_down EXIT
     trap 'exit 130' INT TERM
     lab up --nodes "$n" --overlay "$QM_DEST"
+    # A VM stays where it is when the constraint of its move goes.
+    on n1 crm configure rsc_defaults resource-stickiness=100
     say "cluster of $n nodes is up: $QM_LAB_DIR"
 }
 
@@ -130,10 +132,10 @@ vm_create() {
     on n1 crm configure primitive "$name" ocf:quickmig:VirtualMachine \
         params vault="${VM_VAULT[$name]}" "${params[@]}" \
         op start timeout=180s interval=0 \
-        op stop timeout="${STOP_TIMEOUT:-120s}" interval=0 \
+        op stop timeout="${STOP_TIMEOUT:-300s}" interval=0 \
         op monitor timeout=30s interval=10s \
-        op migrate_to timeout=120s interval=0 \
-        op migrate_from timeout=120s interval=0 \
+        op migrate_to timeout=300s interval=0 \
+        op migrate_from timeout=180s interval=0 \
         meta allow-migrate=true target-role=Stopped ||
         die "crm configure failed"
 }
