@@ -143,3 +143,45 @@ tests_unit_domxml_gates_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/stream_fifo_test
 TESTS += tests/unit/stream_fifo_test
 tests_unit_stream_fifo_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vm_call_test
+TESTS += tests/unit/vm_call_test
+tests_unit_vm_call_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vm_orphans_test
+TESTS += tests/unit/vm_orphans_test
+tests_unit_vm_orphans_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/image_chunk_test
+TESTS += tests/unit/image_chunk_test
+tests_unit_image_chunk_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+image_test_sources = \
+	tests/unit/fake_store.c \
+	tests/unit/fake_store.h \
+	tests/unit/image_fixture.h \
+	$(NULL)
+
+check_PROGRAMS += tests/unit/image_roundtrip_test
+TESTS += tests/unit/image_roundtrip_test
+tests_unit_image_roundtrip_test_SOURCES = \
+	tests/unit/image_roundtrip_test.c $(image_test_sources)
+tests_unit_image_roundtrip_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/image_follow_test
+TESTS += tests/unit/image_follow_test
+tests_unit_image_follow_test_SOURCES = \
+	tests/unit/image_follow_test.c $(image_test_sources)
+tests_unit_image_follow_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/image_damage_test
+TESTS += tests/unit/image_damage_test
+tests_unit_image_damage_test_SOURCES = \
+	tests/unit/image_damage_test.c $(image_test_sources)
+tests_unit_image_damage_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/image_failure_test
+TESTS += tests/unit/image_failure_test
+tests_unit_image_failure_test_SOURCES = \
+	tests/unit/image_failure_test.c $(image_test_sources)
+tests_unit_image_failure_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
