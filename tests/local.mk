@@ -16,6 +16,11 @@ noinst_PROGRAMS += tests/functional/cluster-tool
 tests_functional_cluster_tool_SOURCES = tests/functional/cluster-tool.c
 tests_functional_cluster_tool_LDADD = src/lib/libqmcore.la
 
+# A vault that says who may, and the gate's client.
+noinst_PROGRAMS += tests/functional/gate-tool
+tests_functional_gate_tool_SOURCES = tests/functional/gate-tool.c
+tests_functional_gate_tool_LDADD = src/lib/libqmcore.la
+
 # The tests tree goes into a release as it is: as git knows it, or, made from
 # a release, what there is but for built files.
 dist-hook:

@@ -82,7 +82,7 @@ on_answer(struct iscsi_context *iscsi, int scsi_status, void *data,
     if (lun->iscsi == NULL)
         return; /* being torn down, which ends it */
     switch (qm__scsi_judge(scsi_status, &c->task->sense,
-                           lun->armed && !c->request.disarmed, &status)) {
+                           lun->key != 0 && !c->request.disarmed, &status)) {
     case QM_VERDICT_LATER:
         put_off(c, MIN(PAUSE_MIN << MIN(c->tries, 4), PAUSE_MAX));
         return;
@@ -238,7 +238,7 @@ tear_down(qm_lun *lun)
 
     lun->deferred = 0;
     lun->pinged = 0;
-    lun->armed = false;
+    lun->key = 0;
     (void) iscsi_destroy_context(iscsi); /* closes the connection */
     while ((link = lun->commands.head) != NULL)
         end(link->data, &lost, 0);

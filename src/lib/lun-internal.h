@@ -24,7 +24,8 @@ struct qm_lun {
     GQueue commands;   /* command, not completed, oldest first */
     unsigned deferred; /* of these: to be sent again */
     int64_t pinged;    /* when the NOP-Out in flight was sent; 0: none */
-    bool armed;        /* a holder: certain unit attentions fence it */
+    uint64_t key;      /* holds the reservation with it, so certain unit
+                          attentions fence it; 0: does not hold */
     bool in_service;   /* callbacks are running */
     bool lost;
     char *why; /* it was lost; NULL: not known */
