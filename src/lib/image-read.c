@@ -36,6 +36,7 @@ struct qm_image_reader {
     uint64_t position;  /* of the next chunk in the log, bytes */
     uint64_t raw_total; /* bytes handed on */
     uint32_t window_size;
+    uint32_t ahead;  /* bytes to have on their way from position on */
     window *windows; /* a ring, in order of offset */
     unsigned n_windows, first, count;
     uint64_t next_window; /* offset that is read next */
@@ -45,6 +46,12 @@ struct qm_image_reader {
     uint8_t *bounce; /* a chunk that lies across windows */
     uint8_t *raw;    /* a chunk after decoding */
 };
+
+static uint32_t
+max_ahead(const qm_image_reader *r)
+{
+    return r->n_windows * r->window_size;
+}
 
 qm_image_reader *
 qm__image_reader_new(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id)
@@ -56,8 +63,10 @@ qm__image_reader_new(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id)
     r->image_id = image_id;
     r->window_size = MIN(QM_CHUNK_MAX, store->max_transfer);
     r->window_size -= r->window_size % QM_CHUNK_HEADER;
-    /* Enough for a whole chunk, wherever in a window it begins. */
-    r->n_windows = MAX(QM_IMAGE_DEPTH, QM_CHUNK_MAX / r->window_size + 2);
+    /* Enough for a whole chunk in full windows, with a short one at each of
+     * the places where read_ahead() can have stopped. */
+    r->n_windows = MAX(QM_IMAGE_DEPTH, QM_CHUNK_MAX / r->window_size + 5);
+    r->ahead = max_ahead(r);
     r->windows = g_new0(window, r->n_windows);
     for (unsigned i = 0; i < r->n_windows; i++) {
         r->windows[i].reader = r;
@@ -83,17 +92,34 @@ on_read(void *opaque, const GError *error)
         r->failed = g_error_copy(error);
 }
 
-/* Keeps the ring of reads full. */
-static bool
-read_ahead(qm_image_reader *r, GError **error)
+/* Length of the next window to read; 0: enough is on its way.  What is needed
+ * now is always read, what lies ahead in full windows only. */
+static uint32_t
+next_length(const qm_image_reader *r, uint32_t need)
 {
-    while (r->count < r->n_windows && r->next_window < r->store->capacity) {
+    uint64_t left = r->store->capacity - r->next_window;
+    uint64_t must = r->position + need, may = r->position + r->ahead;
+    uint32_t length = (uint32_t) MIN(r->window_size, left);
+
+    if (r->next_window + length <= may)
+        return length;
+    if (r->next_window >= must)
+        return 0;
+    return (uint32_t) MIN(length, MAX(must, may) - r->next_window);
+}
+
+/* Keeps reads on their way, @need bytes from position on at least. */
+static bool
+read_ahead(qm_image_reader *r, uint32_t need, GError **error)
+{
+    while (r->count < r->n_windows) {
         window *w = &r->windows[(r->first + r->count) % r->n_windows];
 
         w->offset = r->next_window;
-        w->length =
-            (uint32_t) MIN(r->window_size, r->store->capacity - r->next_window);
+        w->length = next_length(r, need);
         w->done = false;
+        if (w->length == 0)
+            break;
         r->in_flight++;
         r->count++;
         if (!r->store->ops->read(r->store, w->offset, w->buf, w->length,
@@ -111,19 +137,20 @@ read_ahead(qm_image_reader *r, GError **error)
 static bool
 wait_for(qm_image_reader *r, int fd, int timeout_ms, GError **error)
 {
-    struct pollfd p[2] = {
-        {.fd = r->in_flight > 0 ? r->store->ops->get_fd(r->store) : -1,
-         .events = r->store->ops->events(r->store)},
-        {.fd = fd, .events = POLLOUT},
-    };
+    struct pollfd p[2] = {{.fd = -1}, {.fd = fd, .events = POLLOUT}};
+    bool busy = r->in_flight > 0;
 
+    if (busy) {
+        p[0].fd = r->store->ops->get_fd(r->store);
+        p[0].events = r->store->ops->events(r->store);
+    }
     if (poll(p, 2, timeout_ms) < 0 && errno != EINTR) {
         g_set_error(error, QM_ERROR, QM_ERROR_IO, "poll: %s",
                     g_strerror(errno));
         return false;
     }
-    return p[0].fd < 0 || p[0].revents == 0 ||
-           r->store->ops->service(r->store, p[0].revents, error);
+    /* Also without an event: a store has timeouts of its own. */
+    return !busy || r->store->ops->service(r->store, p[0].revents, error);
 }
 
 typedef struct {
@@ -189,9 +216,9 @@ get_bytes(qm_image_reader *r, uint32_t length, const patience *p,
         uint64_t at;
         uint32_t n;
 
-        if (!read_ahead(r, error))
+        if (!read_ahead(r, length, error))
             return false;
-        g_return_val_if_fail(i < r->count, false);
+        g_assert(i < r->count);
         while (!w->done)
             if (!check_time(p, error) ||
                 !wait_for(r, -1, LOOK_AROUND_MS, error))
@@ -275,14 +302,19 @@ follow_chunk(qm_image_reader *r, bool follow, const patience *p,
     for (;;) {
         g_autoptr(GError) why = NULL;
 
-        if (next_chunk(r, p, ret_chunk, ret_payload, &why))
+        if (next_chunk(r, p, ret_chunk, ret_payload, &why)) {
+            r->ahead = MIN(MAX(2 * r->ahead, QM_CHUNK_HEADER), max_ahead(r));
             return true;
+        }
         if (!follow || !g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT)) {
             g_propagate_error(error, g_steal_pointer(&why));
             return false;
         }
-        if (!check_time(p, error) || poll(NULL, 0, FOLLOW_MS) < 0 ||
-            !rewind_to_chunk(r, p, error))
+        /* The writer has been caught up with: no more than the next header is
+         * looked at until it is there, the writer needs the storage more. */
+        r->ahead = 0;
+        (void) poll(NULL, 0, FOLLOW_MS); /* a nap; a signal may shorten it */
+        if (!check_time(p, error) || !rewind_to_chunk(r, p, error))
             return false;
     }
 }

@@ -42,9 +42,21 @@ struct qm_image_writer {
     GChecksum *digest;
     slot slots[QM_IMAGE_DEPTH];
     slot *free;
+    slot *filling; /* taken from the free ones; NULL: none */
     unsigned in_flight;
     GError *failed; /* first error of a completed write */
+    bool closed;    /* it failed, or the last chunk is there: no more comes */
 };
+
+/* Where the stream comes from, and how long it may take. */
+typedef struct {
+    const uint8_t *prefix; /* what is left of it */
+    size_t prefix_length;
+    int fd;
+    int64_t deadline;
+    qm_keep_going keep_going;
+    void *opaque;
+} source;
 
 qm_image_writer *
 qm__image_writer_new(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id,
@@ -105,45 +117,47 @@ check_failed(qm_image_writer *w, GError **error)
     return false;
 }
 
-/* Waits for the store or @fd (-1: none), @timeout_ms at most. */
+/* Waits for the store or @fd (-1: none), @timeout_ms at most.  @ret_ready:
+ * @fd has something to read, or has come to its end. */
 static bool
-wait_for(qm_image_writer *w, int fd, int timeout_ms, GError **error)
+wait_for(qm_image_writer *w, int fd, int timeout_ms, bool *ret_ready,
+         GError **error)
 {
-    struct pollfd p[2] = {
-        {.fd = w->store->ops->get_fd(w->store),
-         .events = w->store->ops->events(w->store)},
-        {.fd = fd, .events = POLLIN},
-    };
+    struct pollfd p[2] = {{.fd = -1}, {.fd = fd, .events = POLLIN}};
+    bool busy = w->in_flight > 0;
 
-    if (w->in_flight == 0)
-        p[0].fd = -1;
+    if (busy) {
+        p[0].fd = w->store->ops->get_fd(w->store);
+        p[0].events = w->store->ops->events(w->store);
+    }
     if (poll(p, 2, timeout_ms) < 0 && errno != EINTR) {
         g_set_error(error, QM_ERROR, QM_ERROR_IO, "poll: %s",
                     g_strerror(errno));
         return false;
     }
-    return p[0].fd < 0 || p[0].revents == 0 ||
-           w->store->ops->service(w->store, p[0].revents, error);
+    *ret_ready = p[1].revents != 0;
+    /* Also without an event: a store has timeouts of its own. */
+    return !busy || w->store->ops->service(w->store, p[0].revents, error);
 }
 
 static bool
-check_time(int64_t deadline, qm_keep_going keep_going, void *opaque,
-           GError **error)
+check_time(int64_t deadline, GError **error)
 {
-    if (qm__passed(deadline)) {
-        g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
-                    "writing the image: not done in time");
-        return false;
-    }
-    return keep_going == NULL || keep_going(opaque, error);
+    if (!qm__passed(deadline))
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
+                "writing the image: not done in time");
+    return false;
 }
 
 static bool
 drain(qm_image_writer *w, int64_t deadline, GError **error)
 {
+    bool ready;
+
     while (w->in_flight > 0) {
-        if (!check_time(deadline, NULL, NULL, error) ||
-            !wait_for(w, -1, LOOK_AROUND_MS, error))
+        if (!check_time(deadline, error) ||
+            !wait_for(w, -1, LOOK_AROUND_MS, &ready, error))
             return false;
     }
     return check_failed(w, error);
@@ -224,36 +238,90 @@ take_free(qm_image_writer *w)
     return s;
 }
 
-static void
-give_back(qm_image_writer *w, slot *s)
-{
-    s->filled = 0;
-    s->next = w->free;
-    w->free = s;
-}
-
 typedef enum { FILL_MORE, FILL_FULL, FILL_EOF, FILL_ERROR } fill_result;
 
-/* Reads what is there into the slot. */
+/* Takes what is there into the slot. */
 static fill_result
-fill(qm_image_writer *w, slot *s, int fd, GError **error)
+fill(const qm_image_writer *w, slot *s, source *from, GError **error)
 {
-    while (s->filled < w->payload) {
-        ssize_t n = read(fd, slot_raw(s) + s->filled, w->payload - s->filled);
+    size_t n = MIN(from->prefix_length, w->payload - s->filled);
 
-        if (n == 0)
+    if (n > 0) {
+        memcpy(slot_raw(s) + s->filled, from->prefix, n);
+        from->prefix += n;
+        from->prefix_length -= n;
+        s->filled += (uint32_t) n;
+        return s->filled == w->payload ? FILL_FULL : FILL_MORE;
+    }
+    while (s->filled < w->payload) {
+        ssize_t got =
+            read(from->fd, slot_raw(s) + s->filled, w->payload - s->filled);
+
+        if (got == 0)
             return FILL_EOF;
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return FILL_MORE;
-        if (n < 0) {
+        if (got < 0) {
             g_set_error(error, QM_ERROR, QM_ERROR_IO,
                         "reading the saved state from libvirt: %s",
                         g_strerror(errno));
             return FILL_ERROR;
         }
-        s->filled += (uint32_t) n;
+        s->filled += (uint32_t) got;
     }
     return FILL_FULL;
+}
+
+/* One round: waits, takes what is there, sends a chunk that is full. */
+static bool
+pump(qm_image_writer *w, source *from, bool *ret_end, GError **error)
+{
+    bool ready;
+    fill_result state;
+
+    if (w->filling == NULL)
+        w->filling = take_free(w);
+    ready = w->filling != NULL && from->prefix_length > 0;
+    if (!ready && !wait_for(w, w->filling != NULL ? from->fd : -1,
+                            LOOK_AROUND_MS, &ready, error))
+        return false;
+    if (!check_failed(w, error))
+        return false;
+    if (!ready)
+        return true;
+    state = fill(w, w->filling, from, error);
+    *ret_end = state == FILL_EOF;
+    if (state == FILL_ERROR || state == FILL_MORE)
+        return state == FILL_MORE;
+    if (w->filling->filled == 0)
+        return true;
+    return submit(w, g_steal_pointer(&w->filling), 0, error);
+}
+
+static bool
+copy_stream(qm_image_writer *w, source *from, GError **error)
+{
+    bool end = false, ready;
+
+    while (!end || w->in_flight > 0)
+        if (!check_time(from->deadline, error) ||
+            (from->keep_going != NULL &&
+             !from->keep_going(from->opaque, error)) ||
+            !(end ? wait_for(w, -1, LOOK_AROUND_MS, &ready, error)
+                  : pump(w, from, &end, error)))
+            return false;
+    return check_failed(w, error);
+}
+
+/* After a failure nothing follows: above all no last chunk. */
+static bool
+check_open(const qm_image_writer *w, GError **error)
+{
+    if (!w->closed)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_INTERNAL,
+                "image %" PRIu64 " is closed for writing", w->image_id);
+    return false;
 }
 
 bool
@@ -261,43 +329,12 @@ qm__image_write_from(qm_image_writer *w, int fd, const void *prefix,
                      size_t prefix_length, int64_t deadline,
                      qm_keep_going keep_going, void *opaque, GError **error)
 {
-    slot *s = take_free(w);
-    fill_result state = FILL_MORE;
+    source from = {prefix, prefix_length, fd, deadline, keep_going, opaque};
 
-    g_return_val_if_fail(s != NULL && prefix_length <= w->payload, false);
-    if (prefix_length > 0)
-        memcpy(slot_raw(s), prefix, prefix_length);
-    s->filled = (uint32_t) prefix_length;
-    while (state != FILL_EOF) {
-        if (!check_time(deadline, keep_going, opaque, error))
-            goto failed;
-        if (s == NULL)
-            s = take_free(w);
-        if (!wait_for(w, s != NULL ? fd : -1, LOOK_AROUND_MS, error) ||
-            !check_failed(w, error))
-            goto failed;
-        if (s == NULL)
-            continue;
-        state = fill(w, s, fd, error);
-        if (state == FILL_ERROR)
-            goto failed;
-        if (state == FILL_FULL || (state == FILL_EOF && s->filled > 0)) {
-            slot *full = s;
-
-            s = NULL;
-            if (!submit(w, full, 0, error)) {
-                give_back(w, full);
-                return false;
-            }
-        }
-    }
-    if (s != NULL)
-        give_back(w, s);
-    return drain(w, deadline, error);
-failed:
-    if (s != NULL)
-        give_back(w, s);
-    return false;
+    if (!check_open(w, error))
+        return false;
+    w->closed = !copy_stream(w, &from, error);
+    return !w->closed;
 }
 
 bool
@@ -305,15 +342,14 @@ qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error)
 {
     slot *s;
 
+    if (!check_open(w, error))
+        return false;
+    w->closed = true;
     if (!drain(w, deadline, error) ||
         !w->store->ops->flush(w->store, deadline, error))
         return false;
-    s = take_free(w);
-    if (!submit(w, s, QM_CHUNK_LAST, error)) {
-        give_back(w, s);
-        return false;
-    }
-    return drain(w, deadline, error) &&
+    s = w->filling != NULL ? g_steal_pointer(&w->filling) : take_free(w);
+    return submit(w, s, QM_CHUNK_LAST, error) && drain(w, deadline, error) &&
            w->store->ops->flush(w->store, deadline, error);
 }
 

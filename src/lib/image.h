@@ -64,12 +64,12 @@ typedef bool (*qm_keep_going)(void *opaque, GError **error);
 
 /* Writes @prefix, then what comes from @fd (non-blocking) until its end, into
  * the log.  NO_SPACE when the area is full; LOST, IO, TIMEOUT; @keep_going's
- * error. */
+ * error.  After a failure the writer takes nothing more. */
 bool
 qm__image_write_from(qm_image_writer *w, int fd, const void *prefix,
                      size_t prefix_length, int64_t deadline,
                      qm_keep_going keep_going, void *opaque, GError **error);
-/* Waits for what is in flight, flushes, writes LAST, flushes. */
+/* Waits for what is in flight, flushes, writes LAST, flushes.  Once. */
 bool qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error);
 uint64_t qm__image_written(const qm_image_writer *w); /* bytes of the log */
 
@@ -83,6 +83,7 @@ void qm__image_reader_free(qm_image_reader *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_image_reader, qm__image_reader_free)
 
 /* Writes the raw stream to @fd (non-blocking), up to and with the last chunk.
+ * The process must ignore SIGPIPE: a reader that is gone is an error (IO).
  * @follow: a chunk that is not there yet is waited for (the writer is at
  * work) until @keep_going says no; else it is CORRUPT (truncated image). */
 bool

@@ -19,7 +19,8 @@ typedef struct qm_store qm_store;
 typedef void (*qm_store_cb)(void *opaque, const GError *error);
 
 typedef struct {
-    /* Buffers stay valid and untouched until the callback. */
+    /* Buffers stay valid and untouched until the callback.  false: it will
+     * not be called. */
     bool (*write)(qm_store *s, uint64_t offset, const struct iovec *iov,
                   int n_iov, qm_store_cb cb, void *opaque, GError **error);
     bool (*read)(qm_store *s, uint64_t offset, void *buf, uint32_t length,
@@ -27,8 +28,9 @@ typedef struct {
     bool (*flush)(qm_store *s, int64_t deadline, GError **error);
     int (*get_fd)(qm_store *s);   /* -1: nothing to poll */
     short (*events)(qm_store *s); /* POLLIN, POLLOUT */
-    /* false: the session is lost; every outstanding callback has been made
-     * with an error. */
+    /* Called now and then while something is outstanding, also without an
+     * event (@revents 0).  false: the session is lost; every outstanding
+     * callback has been made with an error. */
     bool (*service)(qm_store *s, short revents, GError **error);
 } qm_store_ops;
 
