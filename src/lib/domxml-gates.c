@@ -13,7 +13,9 @@
 #include "runtime.h"
 
 /* For how long QEMU holds the guest's requests and tries to connect again
- * after its gate died, seconds.  Then the error policy stops the guest. */
+ * after its gate died, seconds.  Then the error policy stops the guest; when
+ * the gate is back, it can be resumed.  libvirt up to 9.0 does not know the
+ * element and ignores it: there the guest is stopped at once. */
 #define RECONNECT_S "30"
 
 /* The only children of <source> that say something of the data on the disk,

@@ -25,7 +25,8 @@ vm_begin() {
     truncate -s 16M "$QM_LAB_DIR/shared/vm.img"
     chmod 666 "$QM_LAB_DIR/shared/vm.img"
     XML=$QM_LAB_DIR/vm.xml IMAGE=$QM_LAB_DIR/image
-    lab vm-xml vm --disk-file "$(lab shared)/vm.img" "$@" >"$XML"
+    [[ $* == *--disk-url* ]] || set -- --disk-file "$(lab shared)/vm.img" "$@"
+    lab vm-xml vm "$@" >"$XML"
     UUID=$(sed -n 's|<uuid>\(.*\)</uuid>|\1|p' "$XML")
     RUN=/run/quickmig/vm/$UUID
     lab exec n1 mkdir -p "$RUN"
