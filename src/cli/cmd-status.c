@@ -106,7 +106,7 @@ print_row(cli_table *t, const cli_look *look)
         t, look->info.name, or_dash(target->resource), qm_state_name(r->state),
         cli_has_owner(r) ? r->owner.name : "-",
         r->target.id != 0 ? r->target.name : "-", generation, image, failed,
-        since, or_dash(gates), or_dash(r->cause), target->vault, NULL);
+        since, or_dash(gates), target->vault, or_dash(r->cause), NULL);
 }
 
 static void

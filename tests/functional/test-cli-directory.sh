@@ -61,6 +61,8 @@ json '.state == "OFF" and .owner == null and .generation == 0 and .format == 1'
 json '.reservation == null and .disks == 1 and .gated_disks == 0'
 expect 0 "$QUICKMIG" status $V
 says "1 without"
+grep -qE "^VM .* VAULT +CAUSE$" out || fail "columns: $OUT"
+grep -qE "^web .* $V +vault created$" out || fail "columns: $OUT"
 expect 0 "$QUICKMIG" status --vault $V --json
 json ".vms | length == 1 and .[0].vm == \"web\" and .[0].error == null"
 json ".vms[0].ungated_disks == 1"
