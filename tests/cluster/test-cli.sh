@@ -17,10 +17,11 @@ other_node() {
 
 # ends NODE CODE COMMAND...: prints what it printed.
 ends() {
-    local node=$1 want=$2 code=0
+    local node=$1 want=$2 code=0 out
     shift 2
-    on "$node" "$@" 2>&1 || code=$?
-    [[ $code -eq $want ]] || die "$* on $node ended with $code, not $want"
+    out=$(on "$node" "$@" 2>&1) || code=$?
+    [[ $code -eq $want ]] || die "$* on $node ended with $code, not $want: $out"
+    printf '%s\n' "$out"
 }
 
 status_of_everything() {
@@ -106,6 +107,27 @@ edits() {
         die "it was booted from an old XML"
 }
 
+asks_libvirt_for_the_secret() {
+    local url uuid
+    say "CHAP: the secret is libvirt's"
+    url=$(lab lun create chap 512M --chap joe:secret-of-12)
+    url=iscsi://joe@${url#iscsi://}
+    lab vm-xml vm2 --disk-url "$(lab lun create vm2-disk 64M)" \
+        >"$QM_LAB_DIR/vm2.xml"
+    ends n1 3 quickmig vault create "$url" --xml "$QM_LAB_DIR/vm2.xml" |
+        grep -q "CHAP secret of user joe" || die "without a secret"
+    lab lun secret chap >/dev/null
+    ends n1 0 quickmig vault create "$url" --xml "$QM_LAB_DIR/vm2.xml" \
+        >/dev/null
+    ends n2 0 quickmig vault show "$url" --json | jq -e '.vm == "vm2"' \
+        >/dev/null || die "vault show with CHAP"
+    uuid=$(on n2 virsh -q secret-list | awk '/lab:chap/ { print $1 }')
+    on n2 virsh -q secret-set-value "$uuid" --base64 \
+        "$(base64 <<<wrong-secret)" >/dev/null 2>&1
+    ends n2 1 quickmig vault show "$url" |
+        grep -q "check the CHAP user and the secret" || die "wrong secret"
+}
+
 has_history() {
     local out
     out=$(ends n1 0 quickmig history vm1 --json)
@@ -128,4 +150,5 @@ status_of_everything
 one_vault_is_away
 edits
 has_history
+asks_libvirt_for_the_secret
 say "ok"

@@ -214,7 +214,7 @@ lun_secret() {
     for node in $(node_names); do
         node_pid "$node" >/dev/null || continue
         in_node "$node" virsh -q secret-define /dev/stdin >/dev/null <<XML
-<secret ephemeral='no' private='yes'><uuid>$uuid</uuid>
+<secret ephemeral='no' private='no'><uuid>$uuid</uuid>
 <usage type='iscsi'><target>$(lun_iqn "$name")</target></usage></secret>
 XML
         printf %s "${CHAP#*:}" | in_node "$node" virsh -q secret-set-value \
