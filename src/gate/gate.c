@@ -449,7 +449,7 @@ gate_first_login(gate *g, int64_t deadline, GError **error)
     take_session(g, &result);
     g->export.size = g->info.size;
     g->export.block_size = g->info.block_size;
-    g->export.read_only = g->settings->read_only;
+    g->export.read_only = g->settings->read_only || g->info.read_only;
     return true;
 }
 

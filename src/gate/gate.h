@@ -66,8 +66,6 @@ struct gate {
     unsigned n_writing;              /* in flight: writes and flushes */
     unsigned n_orphans;              /* in flight, their client is gone */
     bool flushing;                   /* the drain's flush is under way */
-    bool fua_by_flush;               /* the target knows no FUA */
-    bool no_cache;                   /* the target knows no flush */
 
     /* clients: clients.c */
     nbd_export export;

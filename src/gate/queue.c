@@ -19,7 +19,6 @@
 #define SENSE_ILLEGAL_REQUEST 5
 #define SENSE_UNIT_ATTENTION  6
 #define ASCQ_INVALID_OPCODE   0x2000
-#define ASCQ_INVALID_FIELD    0x2400
 
 static void start(gate *g, request *r);
 static void fenced_by(gate *g, const qm_scsi_status *status);
@@ -195,7 +194,7 @@ count(gate *g, const request *r)
 static bool
 wants_flush_next(const gate *g, const request *r)
 {
-    return r->command == NBD_CMD_WRITE && r->fua && g->fua_by_flush &&
+    return r->command == NBD_CMD_WRITE && r->fua && !g->info.fua &&
            !r->flushing && r->error == NBD_OK;
 }
 
@@ -224,8 +223,6 @@ finish(gate *g, request *r)
     } else if (r->lost) {
         r->flushing = false;
         wait_again(g, r);
-    } else if (r->again) {
-        resend(g, r);
     } else if (wants_flush_next(g, r)) {
         r->flushing = true;
         resend(g, r);
@@ -257,30 +254,19 @@ command_name(const request *r)
                                          : "flush";
 }
 
-/* Can the request be put in a way that this target knows? */
+/* A target without a cache has no command to flush it. */
 static bool
-adapt(gate *g, request *r, const qm_scsi_status *status)
+has_nothing_to_flush(const request *r, const qm_scsi_status *status)
 {
-    if (status->key != SENSE_ILLEGAL_REQUEST)
-        return false;
-    if ((r->command == NBD_CMD_FLUSH || r->flushing) &&
-        status->ascq == ASCQ_INVALID_OPCODE) {
-        g->no_cache = true; /* no such command: nothing to flush */
-        return true;
-    }
-    if (r->command == NBD_CMD_WRITE && r->fua && !g->fua_by_flush &&
-        status->ascq == ASCQ_INVALID_FIELD) {
-        g->fua_by_flush = true;
-        r->again = true;
-        return true;
-    }
-    return false;
+    return (r->command == NBD_CMD_FLUSH || r->flushing) &&
+           status->key == SENSE_ILLEGAL_REQUEST &&
+           status->ascq == ASCQ_INVALID_OPCODE;
 }
 
 static void
 failed(gate *g, request *r, const qm_scsi_status *status)
 {
-    if (adapt(g, r, status))
+    if (has_nothing_to_flush(r, status))
         return;
     r->error = NBD_EIO;
     qm__warning("disk %s: %s of %u bytes at %" G_GUINT64_FORMAT
@@ -369,11 +355,11 @@ start(gate *g, request *r)
 {
     qm_lun_op op = op_for(r);
     unsigned n = op == QM_LUN_FLUSH ? 1 : parts_needed(g, r);
-    bool fua = r->fua && op == QM_LUN_WRITE && !g->fua_by_flush;
+    bool fua = r->fua && op == QM_LUN_WRITE && g->info.fua;
 
     divide(g, r, n);
     r->tries++;
-    r->lost = r->again = false;
+    r->lost = false;
     r->error = NBD_OK;
     r->parts_left = n;
     link_in_flight(g, r);

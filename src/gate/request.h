@@ -45,7 +45,6 @@ struct request {
     unsigned parts_left; /* commands in flight */
     unsigned tries;      /* how often it was sent */
     bool lost;           /* outcome unknown: has to be sent again */
-    bool again;          /* to be put in another way */
     bool flushing;       /* the flush that stands in for FUA is under way */
 };
 

@@ -111,6 +111,16 @@ fill(gate *g, struct pollfd *fds)
     return FD_CLIENTS + n;
 }
 
+/* Requests found room after they had been read: no event will tell. */
+static bool
+is_stalled(const gate *g)
+{
+    for (guint i = 0; i < g->clients->len; i++)
+        if (nbd_conn_stalled(client_at(g, i)->nbd))
+            return g->state != QM_GATE_FENCED;
+    return false;
+}
+
 /* How long the loop may sleep, ms. */
 static int
 patience(const gate *g)
@@ -118,6 +128,8 @@ patience(const gate *g)
     int64_t until = g->tick_at;
     int ms, due;
 
+    if (is_stalled(g))
+        return 0;
     if (g->job == NULL && g->retry_at != 0 && g->retry_at < until)
         until = g->retry_at;
     ms = qm__remaining_ms(until);
@@ -184,6 +196,8 @@ run_once(gate *g)
         serve_lun(g, fds[FD_LUN].revents);
     for (guint i = 0; i + FD_CLIENTS < n; i++)
         serve_client(g, client_at(g, i), fds[FD_CLIENTS + i].revents);
+    if (fds[FD_SLOW].revents != 0)
+        loop_dispatch(g->loop);
     send_all(g);
     on_time(g, qm__now());
     if (g->lost)
@@ -193,8 +207,6 @@ run_once(gate *g)
     clients_reap(g);
     if (g->state == QM_GATE_DRAINING)
         queue_drain(g);
-    if (fds[FD_SLOW].revents != 0)
-        loop_dispatch(g->loop);
     gate_drive_session(g, qm__now());
 }
 
