@@ -165,9 +165,11 @@ vm_wait_node() {
 }
 
 vm_move() {
-    on "$(any_node)" crm resource move "$1" "$2" force || die "crm resource move"
+    on "$(any_node)" crm resource move "$1" "$2" force >/dev/null 2>&1 ||
+        die "crm resource move"
     vm_wait_node "$1" "$2" "${3:-90}"
-    on "$(any_node)" crm resource clear "$1" || die "crm resource clear"
+    on "$(any_node)" crm resource clear "$1" >/dev/null 2>&1 ||
+        die "crm resource clear"
     cluster_idle
 }
 
