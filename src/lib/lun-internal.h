@@ -43,9 +43,6 @@ typedef enum {
  * reason why it should be told otherwise. */
 qm_verdict qm__scsi_judge(int status, const struct scsi_sense *sense,
                           bool armed, qm_scsi_status *ret_status);
-/* Sets @error to what @status says of "@what LUN"; returns false. */
-bool qm__scsi_fail(const qm_lun *lun, const char *what,
-                   const qm_scsi_status *status, GError **error);
 
 /* --- lun-login.c --- */
 

@@ -54,6 +54,11 @@ typedef struct {
     int ascq; /* ASC << 8 | ASCQ */
 } qm_scsi_status;
 
+/* Sets @error to what @status, not GOOD, says of "@what LUN": CONFLICT, LOST,
+ * NO_SPACE, READ_ONLY, IO.  Returns false. */
+bool qm__scsi_fail(const qm_lun *lun, const char *what,
+                   const qm_scsi_status *status, GError **error);
+
 typedef void (*qm_lun_cb)(void *opaque, const qm_scsi_status *status);
 
 typedef enum { QM_LUN_READ, QM_LUN_WRITE, QM_LUN_FLUSH } qm_lun_op;

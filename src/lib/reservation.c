@@ -364,19 +364,41 @@ drain(qm_lun *lun, int64_t deadline, GError **error)
     return !lun->lost || qm__lun_lost_error(lun, "using", deadline, error);
 }
 
+/* Leaves no registration behind where that gives nothing up. */
+static void
+unregister(qm_lun *lun, uint64_t key, int64_t deadline)
+{
+    if (!lun->lost) /* best effort: the next holder removes it */
+        (void) pr_out(lun, OUT_REGISTER, "unregistering from", key, 0, deadline,
+                      NULL);
+}
+
+/* Steps (2) to (4). */
+static bool
+become_holder(qm_lun *lun, uint64_t key, qm_pr_right right, void *opaque,
+              int64_t deadline, GError **error)
+{
+    qm_pr_state observed = {.holder = key}; /* for all we know */
+
+    if (read_holder(lun, deadline, &observed, error) &&
+        check_ours(lun, &observed, error) && right(opaque, error) &&
+        take(lun, key, &observed, deadline, error))
+        return true;
+    if (observed.holder != key)
+        unregister(lun, key, deadline);
+    return false;
+}
+
 bool
 qm__pr_acquire(qm_lun *lun, uint16_t node_id, qm_pr_right right, void *opaque,
                int64_t deadline, uint64_t *ret_key, GError **error)
 {
-    qm_pr_state observed = {0};
     uint64_t key;
 
     lun->key = 0; /* until it holds; what it is told meanwhile is read */
     if (!drain(lun, deadline, error) ||
         !register_key(lun, node_id, deadline, &key, error) ||
-        !read_holder(lun, deadline, &observed, error) ||
-        !check_ours(lun, &observed, error) || !right(opaque, error) ||
-        !take(lun, key, &observed, deadline, error) ||
+        !become_holder(lun, key, right, opaque, deadline, error) ||
         !qm__lun_reset(lun, deadline, error) ||
         !remove_others(lun, key, deadline, error))
         return false;

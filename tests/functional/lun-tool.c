@@ -5,6 +5,7 @@
  * with it, step by step; scripts put several of them side by side.  NODE 0 is
  * a reader.  Ends with 1 at the first step that goes otherwise than expected.
  *
+ *   login CODE               (first) the login fails, with this error
  *   info                     what the LUN is
  *   expect CODE              the next step fails, with this error ("lost")
  *   write BYTE OFFSET LENGTH, check BYTE OFFSET LENGTH, flush
@@ -302,7 +303,7 @@ main(int argc, char **argv)
     }
     t.node = (uint16_t) atoi(argv[2]);
     t.arg = argv + 3;
-    if (t.arg[0] != NULL && strcmp(t.arg[0], "expect") == 0) {
+    if (t.arg[0] != NULL && strcmp(t.arg[0], "login") == 0) {
         t.arg++;
         expected = next(&t);
     }
