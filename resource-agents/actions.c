@@ -53,11 +53,22 @@ code_of(const qm_agent *a, const GError *error)
     return OCF_ERR_GENERIC;
 }
 
+/* Pacemaker shows the line with this prefix as the reason of the failure. */
+static void
+give_reason(const char *reason)
+{
+    g_autofree char *line = g_strdup(reason);
+
+    (void) fprintf(stderr, "ocf-exit-reason:%s\n",
+                   g_strdelimit(line, "\r\n", ' '));
+}
+
 static ocf_code
 failed(const qm_agent *a, const GError *error)
 {
     qm__error("%s of %s failed: %s", a->action->name, a->resource,
               error->message);
+    give_reason(error->message);
     return code_of(a, error);
 }
 
@@ -293,10 +304,36 @@ get_number(char *const *environment, const char *name)
     return value;
 }
 
+/* A stop that fails gets the node fenced: a typo must not do that. */
+static bool
+read_for_stop(qm_agent *a, char *const *environment)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (qm__parameters_read(environment, true, &a->params, &error))
+        return true;
+    qm__error("%s: %s: no VM was ever started with it, nothing is stopped",
+              a->resource, error->message);
+    return false;
+}
+
+static ocf_code
+run_with_params(qm_agent *a, char *const *environment)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (qm__parameters_read(environment, false, &a->params, &error))
+        return a->action->run(a);
+    qm__error("%s: %s", a->resource, error->message);
+    if (a->action->run == qm__do_stop)
+        return read_for_stop(a, environment) ? a->action->run(a) : OCF_SUCCESS;
+    give_reason(error->message);
+    return a->action->may_configured ? OCF_ERR_CONFIGURED : OCF_ERR_GENERIC;
+}
+
 ocf_code
 qm__agent_run(const char *name, char *const *environment)
 {
-    g_autoptr(GError) error = NULL;
     qm_agent a = {.action = qm__agent_find(name), .began = qm__now()};
 
     if (a.action == NULL) {
@@ -311,10 +348,6 @@ qm__agent_run(const char *name, char *const *environment)
     a.probe = get_number(environment, "OCF_RESKEY_CRM_meta_interval") == 0;
     a.depth = (unsigned) get_number(environment, "OCF_CHECK_LEVEL");
     qm__log_set_context(a.resource, NULL);
-    if (a.action->needs_params &&
-        !qm__parameters_read(environment, &a.params, &error)) {
-        qm__error("%s: %s", a.resource, error->message);
-        return a.action->may_configured ? OCF_ERR_CONFIGURED : OCF_ERR_GENERIC;
-    }
-    return a.action->run(&a);
+    return a.action->needs_params ? run_with_params(&a, environment)
+                                  : a.action->run(&a);
 }

@@ -36,9 +36,10 @@ typedef struct {
 
 const qm_parameter *qm__parameters(size_t *ret_count);
 /* Reads the environment (OCF_RESKEY_…).  INVALID: missing, malformed or
- * unknown; the message names the parameter. */
-bool qm__parameters_read(char *const *environment, qm_params *ret_params,
-                         GError **error);
+ * unknown; the message names the parameter.  @forgiving: an optional one that
+ * is malformed has its default, an unknown one is passed over. */
+bool qm__parameters_read(char *const *environment, bool forgiving,
+                         qm_params *ret_params, GError **error);
 
 typedef struct qm_agent_action qm_agent_action;
 

@@ -235,19 +235,20 @@ check_names(char *const *environment, GError **error)
 }
 
 bool
-qm__parameters_read(char *const *environment, qm_params *ret_params,
-                    GError **error)
+qm__parameters_read(char *const *environment, bool forgiving,
+                    qm_params *ret_params, GError **error)
 {
     qm_params result = {0};
     qm_url *url;
 
-    if (!check_names(environment, error))
+    if (!forgiving && !check_names(environment, error))
         return false;
     for (size_t i = 0; i < G_N_ELEMENTS(parameters); i++) {
         const qm_parameter *p = &parameters[i];
         const char *value = look_up(environment, p->name);
 
-        if (value == NULL)
+        if (value == NULL ||
+            (forgiving && !p->required && !check_value(p, value, NULL)))
             value = p->default_value;
         if (value == NULL) {
             g_set_error(error, QM_ERROR, QM_ERROR_INVALID,

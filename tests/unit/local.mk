@@ -185,3 +185,32 @@ TESTS += tests/unit/image_failure_test
 tests_unit_image_failure_test_SOURCES = \
 	tests/unit/image_failure_test.c $(image_test_sources)
 tests_unit_image_failure_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/agent_params_test
+TESTS += tests/unit/agent_params_test
+tests_unit_agent_params_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_agent_params_test_LDADD = \
+	resource-agents/libqmagent.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/agent_metadata_test
+TESTS += tests/unit/agent_metadata_test
+tests_unit_agent_metadata_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_agent_metadata_test_LDADD = \
+	resource-agents/libqmagent.la $(LIBXML_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/agent_codes_test
+TESTS += tests/unit/agent_codes_test
+tests_unit_agent_codes_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_agent_codes_test_LDADD = \
+	resource-agents/libqmagent.la $(CMOCKA_LIBS)
+
+# The lifecycle table as a document and a graph, kept in doc/.
+noinst_PROGRAMS += tests/unit/lifecycle-doc
+tests_unit_lifecycle_doc_SOURCES = tests/unit/lifecycle-doc.c
+tests_unit_lifecycle_doc_LDADD = src/lib/libqmcore.la
+EXTRA_DIST += doc/lifecycle.dot doc/lifecycle.md
+
+.PHONY: update-lifecycle-doc
+update-lifecycle-doc: tests/unit/lifecycle-doc
+	tests/unit/lifecycle-doc md >$(srcdir)/doc/lifecycle.md
+	tests/unit/lifecycle-doc dot >$(srcdir)/doc/lifecycle.dot
