@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# Manual pages are written by hand; installed as they are.
+# Manual pages are written by hand; the agent's is made from its meta-data and
+# kept in git, so that a build needs no xsltproc.
 
 dist_man_MANS = \
+	doc/ocf_quickmig_VirtualMachine.7 \
 	doc/quickmig-gate.8 \
 	doc/quickmig-vault.5 \
 	doc/quickmig.8 \
@@ -15,6 +17,7 @@ dist_doc_DATA = \
 	$(NULL)
 
 EXTRA_DIST += \
+	doc/ocf_quickmig_VirtualMachine.xsl \
 	doc/decisions/0001-nbd-gate.md \
 	doc/decisions/0002-vault-lun.md \
 	doc/decisions/0003-external-snapshot.md \
@@ -24,3 +27,11 @@ EXTRA_DIST += \
 	doc/decisions/0007-record-and-membership.md \
 	doc/decisions/0008-one-source-of-truth.md \
 	$(NULL)
+
+.PHONY: update-agent-man
+update-agent-man: resource-agents/VirtualMachine
+	resource-agents/VirtualMachine meta-data | $(XSLTPROC) --nonet \
+	    $(srcdir)/doc/ocf_quickmig_VirtualMachine.xsl - \
+	    > $(srcdir)/doc/ocf_quickmig_VirtualMachine.7.new
+	mv -f $(srcdir)/doc/ocf_quickmig_VirtualMachine.7.new \
+	    $(srcdir)/doc/ocf_quickmig_VirtualMachine.7
