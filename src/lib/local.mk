@@ -73,6 +73,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/spawn.c \
 	src/lib/spawn.h \
 	src/lib/store.h \
+	src/lib/stream-internal.h \
+	src/lib/stream-pump.c \
 	src/lib/stream.c \
 	src/lib/stream.h \
 	src/lib/timeouts.c \

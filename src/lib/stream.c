@@ -14,10 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "stream.h"
+#include "stream-internal.h"
 #include "timeouts.h"
 
-#define PIPE_SIZE     (1024 * 1024)
 #define TRY_AGAIN     2 /* ms: there is no event for "somebody opened it" */
 #define SUFFIX        ".fifo"
 #define MAGIC         16 /* bytes, at offset 0 */
@@ -83,10 +82,10 @@ qm__fifo_close(qm_fifo *fifo)
     fifo->fd = -1;
 }
 
-/* Opens both ends for a moment: whoever waits for a partner goes on. */
-static void
-release_waiters(const char *path)
+void
+qm__fifo_release(const char *path)
 {
+    /* Both ends for a moment: whoever waits for a partner goes on. */
     int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd >= 0)
@@ -98,7 +97,7 @@ release_waiters(const char *path)
 static void
 withdraw(const char *path, qm_fifo_use use)
 {
-    release_waiters(path);
+    qm__fifo_release(path);
     if (unlink(path) == 0 && use == QM_FIFO_SAVE)
         (void) mkdir(path, 0700); /* it only guards against a late libvirtd */
 }
@@ -252,7 +251,7 @@ qm__fifo_take(qm_fifo *fifo, int job_fd, int64_t deadline, uint8_t *ret_header,
     }
     if (!check_header(header, error) || !replace(fifo, error))
         return false;
-    (void) fcntl(fifo->fd, F_SETPIPE_SZ, PIPE_SIZE); /* only for speed */
+    (void) fcntl(fifo->fd, F_SETPIPE_SZ, QM__PIPE_SIZE); /* only for speed */
     fifo->late = false;
     memcpy(header, complete, MAGIC);
     memcpy(ret_header, header, sizeof(header));
@@ -260,25 +259,43 @@ qm__fifo_take(qm_fifo *fifo, int job_fd, int64_t deadline, uint8_t *ret_header,
 }
 
 bool
-qm__fifo_connect(qm_fifo *fifo, int job_fd, int64_t deadline, GError **error)
+qm__fifo_open_writer(const char *path, int job_fd, int64_t deadline,
+                     int *ret_fd, bool *ret_ended, GError **error)
 {
     struct pollfd p = {.fd = job_fd, .events = POLLIN};
+    int fd;
 
-    fifo->late = true;
-    for (;;) {
-        fifo->fd = open(fifo->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-        if (fifo->fd >= 0)
-            break;
+    *ret_ended = false;
+    while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
         if (errno != ENXIO && errno != EINTR)
-            return io_failed("opening the FIFO", fifo->path, error);
+            return io_failed("opening the FIFO", path, error);
         if (qm__passed(deadline))
             return too_late("begin to restore", error);
         if (poll(&p, 1, TRY_AGAIN) > 0) {
-            fifo->late = false;
+            *ret_ended = true;
             return job_ended(error);
         }
     }
-    fifo->late = false;
-    (void) fcntl(fifo->fd, F_SETPIPE_SZ, PIPE_SIZE); /* only for speed */
+    *ret_fd = fd;
     return true;
+}
+
+bool
+qm__fifo_connect(qm_fifo *fifo, int job_fd, int64_t deadline, GError **error)
+{
+    bool ended = false;
+    int fd;
+
+    fifo->late = true;
+    if (!qm__fifo_open_writer(fifo->path, job_fd, deadline, &fd, &ended,
+                              error)) {
+        fifo->late = !ended;
+        return false;
+    }
+    fifo->late = false;
+    (void) fcntl(fd, F_SETPIPE_SZ, QM__PIPE_SIZE); /* only for speed */
+    if (qm__pump_start(fifo->path, fd, job_fd, deadline, &fifo->fd, error))
+        return true;
+    (void) close(fd);
+    return false;
 }

@@ -16,7 +16,9 @@
  * last chunk, after libvirt's call has returned success.
  *
  * Restoring: libvirt wants a header marked complete.  It is marked when it is
- * taken, so that the image carries it and can be handed over as it is.
+ * taken, so that the image carries it and can be handed over as it is.  Newer
+ * libvirts open the file twice, first for header and XML only: a pump between
+ * the image and the FIFO sends these again; see stream-pump.c.
  *
  *   save:                                restore:
  *   qm__fifo_new(…, QM_FIFO_SAVE)        qm__fifo_new(…, QM_FIFO_RESTORE)
@@ -61,7 +63,8 @@ void qm__fifo_close(qm_fifo *fifo);
  * this cannot handle.  TIMEOUT. */
 bool qm__fifo_take(qm_fifo *fifo, int job_fd, int64_t deadline,
                    uint8_t *ret_header, GError **error);
-/* RESTORE: waits until libvirt has opened it.  IO: the call ended before. */
+/* RESTORE: waits until libvirt has opened it.  @deadline holds for opening it
+ * again, too.  IO: the call ended before. */
 bool
 qm__fifo_connect(qm_fifo *fifo, int job_fd, int64_t deadline, GError **error);
 

@@ -339,6 +339,145 @@ test_restore(void **state)
     assert_int_equal(count(f, S_IFIFO) + count(f, S_IFDIR), 0);
 }
 
+/* Reads @length bytes, or up to the end.  Returns how many. */
+static size_t
+get(int fd, uint8_t *data, size_t length)
+{
+    size_t have = 0;
+
+    while (have < length) {
+        ssize_t n = read(fd, data + have, length - have);
+
+        if (n <= 0)
+            break;
+        have += (size_t) n;
+    }
+    return have;
+}
+
+/* As libvirt 11.2 restores: header and XML; then all of it, from the start.
+ * Ends with 0 when all came, 1 when the second time is cut short, 2 when the
+ * first is. */
+static void
+restore_as_new_libvirt(const char *path, const uint8_t *image, size_t length,
+                       size_t beginning)
+{
+    g_autofree uint8_t *buf = g_malloc(length + 1);
+    int fd = open(path, O_RDONLY);
+
+    if (get(fd, buf, beginning) < beginning)
+        _exit(2);
+    close(fd);
+    g_usleep(20000); /* it parses the XML */
+    fd = open(path, O_RDONLY);
+    _exit(fd < 0 || get(fd, buf, length) < length ||
+          memcmp(buf, image, length) != 0 || get(fd, buf, 1) != 0);
+}
+
+/* The same in one go, as libvirt 9.0 does it. */
+static void
+restore_as_old_libvirt(const char *path, const uint8_t *image, size_t length,
+                       size_t beginning)
+{
+    g_autofree uint8_t *buf = g_malloc(length + 1);
+    int fd = open(path, O_RDONLY);
+
+    if (get(fd, buf, beginning) < beginning)
+        _exit(2);
+    g_usleep(20000); /* it starts QEMU */
+    _exit(get(fd, buf + beginning, length - beginning) < length - beginning ||
+          memcmp(buf, image, length) != 0 || get(fd, buf, 1) != 0);
+}
+
+/* @cut: the stream ends there.  Returns the fake libvirt's status. */
+static int
+restore_through(fixture *f, bool twice, size_t length, size_t cut)
+{
+    const uint32_t xml = 70000;
+    const size_t beginning = QM_SAVE_HEADER + xml;
+    g_autofree uint8_t *image = g_malloc(length);
+    g_autoptr(qm_fifo) fifo = NULL;
+    struct pollfd p = {.events = POLLOUT};
+    size_t done = 0;
+    int status;
+
+    for (size_t i = 0; i < length; i++)
+        image[i] = body_byte(i);
+    make_header(image, "LibvirtQemudSave", 2, 0);
+    memcpy(image + 20, &xml, sizeof(xml));
+    CHECK_OK(qm__fifo_new(f->dir, QM_FIFO_RESTORE, &fifo, &err));
+    f->child = fork();
+    if (f->child == 0 && twice)
+        restore_as_new_libvirt(qm__fifo_path(fifo), image, length, beginning);
+    if (f->child == 0)
+        restore_as_old_libvirt(qm__fifo_path(fifo), image, length, beginning);
+    CHECK_OK(qm__fifo_connect(fifo, f->job, late(), &err));
+    p.fd = qm__fifo_fd(fifo);
+    while (done < cut && poll(&p, 1, 10000) == 1) {
+        ssize_t n = write(p.fd, image + done, cut - done);
+
+        if (n < 0 && errno != EAGAIN)
+            break;
+        done += n > 0 ? (size_t) n : 0;
+    }
+    qm__fifo_close(fifo);
+    status = wait_child(f);
+    g_clear_pointer(&fifo, qm__fifo_free);
+    assert_int_equal(count(f, S_IFIFO) + count(f, S_IFDIR), 0);
+    return WEXITSTATUS(status);
+}
+
+static void
+test_restore_in_one_go(void **state)
+{
+    assert_int_equal(restore_through(*state, false, BODY, BODY), 0);
+    assert_int_equal(restore_through(*state, false, 70192, 70192), 0);
+    assert_int_equal(restore_through(*state, false, BODY, 2 * 1024 * 1024), 1);
+    assert_int_equal(restore_through(*state, false, BODY, 70092), 1);
+    assert_int_equal(restore_through(*state, false, BODY, 50), 2);
+    assert_int_equal(restore_through(*state, false, BODY, 0), 2);
+}
+
+static void
+test_restore_opened_twice(void **state)
+{
+    assert_int_equal(restore_through(*state, true, BODY, BODY), 0);
+    /* Shorter than what the pipe holds. */
+    assert_int_equal(restore_through(*state, true, 70192, 70192), 0);
+    assert_int_equal(restore_through(*state, true, BODY, 2 * 1024 * 1024), 1);
+    assert_int_equal(restore_through(*state, true, BODY, 100000), 1);
+    assert_int_equal(restore_through(*state, true, BODY, 70092), 1);
+    assert_int_equal(restore_through(*state, true, BODY, 50), 2);
+    assert_int_equal(restore_through(*state, true, BODY, 0), 2);
+}
+
+/* libvirt takes the beginning, then fails. */
+static void
+test_restore_given_up(void **state)
+{
+    fixture *f = *state;
+    g_autoptr(qm_fifo) fifo = NULL;
+    struct pollfd p = {.events = POLLOUT};
+    uint8_t piece[4096];
+    ssize_t n;
+
+    make_header(piece, "LibvirtQemudSave", 2, 0);
+    CHECK_OK(qm__fifo_new(f->dir, QM_FIFO_RESTORE, &fifo, &err));
+    f->child = fork();
+    if (f->child == 0)
+        _exit(get(open(qm__fifo_path(fifo), O_RDONLY), piece, 2000) != 2000);
+    CHECK_OK(qm__fifo_connect(fifo, f->job, late(), &err));
+    p.fd = qm__fifo_fd(fifo);
+    assert_int_equal(write(p.fd, piece, sizeof(piece)), sizeof(piece));
+    assert_int_equal(wait_child(f), 0);
+    end_job(f);
+    do {
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        n = write(p.fd, piece, sizeof(piece));
+    } while (n > 0 || errno == EAGAIN);
+    assert_int_equal(errno, EPIPE);
+}
+
 static void
 test_restore_nobody(void **state)
 {
@@ -430,6 +569,9 @@ main(void)
         WITH_DIR(test_save_job_fails),
         WITH_DIR(test_save_timeout),
         WITH_DIR(test_restore),
+        WITH_DIR(test_restore_in_one_go),
+        WITH_DIR(test_restore_opened_twice),
+        WITH_DIR(test_restore_given_up),
         WITH_DIR(test_restore_nobody),
         WITH_DIR(test_sweep),
         WITH_DIR(test_sweep_spares_others),
