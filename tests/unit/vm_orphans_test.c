@@ -7,6 +7,7 @@
 #include "config.h"
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "timeouts.h"
@@ -15,6 +16,8 @@
 
 #define OURS   "aaaaaaaa-bbbb-4ccc-8ddd-e7e7e7e7e7e7"
 #define OTHERS "aaaaaaaa-bbbb-4ccc-8ddd-e8e8e8e8e8e8"
+
+static const char *self;
 
 /* Returns when it has been executed. */
 static pid_t
@@ -28,14 +31,23 @@ start(const char *uuid, const char *last)
     pid = fork();
     if (pid == 0) {
         dup2(ready[1], 1);
-        execl("/proc/self/exe", "qemu", "-S", "-uuid", uuid, last, "defer",
-              NULL);
+        execl(self, "qemu", "-S", "-uuid", uuid, last, "defer", NULL);
         _exit(1);
     }
     close(ready[1]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
     close(ready[0]);
     return pid;
+}
+
+static void
+need_pidfd(void)
+{
+    int fd = (int) syscall(SYS_pidfd_open, getpid(), 0);
+
+    if (fd < 0)
+        skip(); /* old valgrinds do not know it */
+    close(fd);
 }
 
 static bool
@@ -55,10 +67,12 @@ static void
 test_kill(void **state)
 {
     int64_t since = qm__boottime();
-    pid_t orphan = start(OURS, "-incoming");
-    pid_t other = start(OTHERS, "-incoming");
-    pid_t running = start(OURS, "-daemonize");
+    pid_t orphan, other, running;
 
+    need_pidfd();
+    orphan = start(OURS, "-incoming");
+    other = start(OTHERS, "-incoming");
+    running = start(OURS, "-daemonize");
     assert_int_equal(qm__vm_kill_orphans(OURS, since), 1);
     assert_false(is_alive(orphan));
     assert_true(is_alive(other));
@@ -94,5 +108,6 @@ main(int argc, char **argv)
         pause();
         return 0;
     }
+    self = argv[0];
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
