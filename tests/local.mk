@@ -44,3 +44,15 @@ check-valgrind: $(check_PROGRAMS)
 	    --child-silent-after-fork=yes \
 	    --leak-check=full --errors-for-leak-kinds=definite \
 	    --error-exitcode=99 $$t >/dev/null || exit 1; done
+
+# Takeovers under load.
+noinst_PROGRAMS += tests/functional/lun-stress
+tests_functional_lun_stress_SOURCES = tests/functional/lun-stress.c
+tests_functional_lun_stress_LDADD = src/lib/libqmcore.la
+
+# Preloaded into a target: a slow medium.
+noinst_LTLIBRARIES += tests/functional/slow-pwrite.la
+tests_functional_slow_pwrite_la_SOURCES = tests/functional/slow-pwrite.c
+tests_functional_slow_pwrite_la_LIBADD = -ldl
+tests_functional_slow_pwrite_la_LDFLAGS = \
+	-module -avoid-version -shared -rpath /nowhere

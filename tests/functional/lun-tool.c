@@ -10,6 +10,7 @@
  *   expect CODE              the next step fails, with this error ("lost")
  *   write BYTE OFFSET LENGTH, check BYTE OFFSET LENGTH, flush
  *   acquire, verify, release, reset, state
+ *   register KEY, clear KEY  by hand
  *   foreign KEY TYPE         registers and reserves by hand
  *   preempt KEY              registers and preempts by hand, without barrier
  *   touch FILE, wait FILE    meet other processes
@@ -178,6 +179,18 @@ pr_out(tool *t, uint8_t action, int type, uint64_t own, uint64_t other,
 }
 
 static bool
+step_register(tool *t, GError **error)
+{
+    return pr_out(t, 6, 0, 0, next_number(t), error);
+}
+
+static bool
+step_clear(tool *t, GError **error)
+{
+    return pr_out(t, 3, 0, next_number(t), 0, error);
+}
+
+static bool
 step_foreign(tool *t, GError **error)
 {
     uint64_t key = next_number(t);
@@ -239,7 +252,8 @@ static const struct {
     {"acquire", step_acquire}, {"verify", step_verify},
     {"release", step_release}, {"reset", step_reset},
     {"state", step_state},     {"foreign", step_foreign},
-    {"preempt", step_preempt}, {"touch", step_touch},
+    {"preempt", step_preempt}, {"register", step_register},
+    {"clear", step_clear},     {"touch", step_touch},
     {"wait", step_wait},       {"drop", step_drop},
 };
 

@@ -214,3 +214,12 @@ EXTRA_DIST += doc/lifecycle.dot doc/lifecycle.md
 update-lifecycle-doc: tests/unit/lifecycle-doc
 	tests/unit/lifecycle-doc md >$(srcdir)/doc/lifecycle.md
 	tests/unit/lifecycle-doc dot >$(srcdir)/doc/lifecycle.dot
+
+check_PROGRAMS += tests/unit/lun_sense_test
+TESTS += tests/unit/lun_sense_test
+tests_unit_lun_sense_test_LDADD = \
+	src/lib/libqmcore.la $(CMOCKA_LIBS) $(LIBISCSI_LIBS)
+
+check_PROGRAMS += tests/unit/reservation_key_test
+TESTS += tests/unit/reservation_key_test
+tests_unit_reservation_key_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
