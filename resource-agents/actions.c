@@ -90,6 +90,7 @@ open_engine(qm_agent *a, GError **error)
     memset(e, 0, sizeof *e);
     e->params = a->params;
     e->action = a->action->name;
+    e->resource = a->resource;
     e->began = a->began;
     e->report = on_report;
     e->report_opaque = a;
@@ -304,17 +305,31 @@ get_number(char *const *environment, const char *name)
     return value;
 }
 
-/* A stop that fails gets the node fenced: a typo must not do that. */
-static bool
-read_for_stop(qm_agent *a, char *const *environment)
+/* A stop that fails gets the node fenced: neither a typo nor a resource that
+ * was deleted while it ran may do that.  What the resource started here is
+ * known to this node; nothing: there is nothing to stop. */
+static ocf_code
+stop_without_params(qm_agent *a, char *const *environment)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *vault = NULL;
+    g_auto(GStrv) with_vault = NULL;
 
     if (qm__parameters_read(environment, true, &a->params, &error))
-        return true;
-    qm__error("%s: %s: no VM was ever started with it, nothing is stopped",
-              a->resource, error->message);
-    return false;
+        return a->action->run(a);
+    g_clear_error(&error);
+    if (!qm__local_find(a->resource, &vault, &error))
+        return failed(a, error);
+    if (vault == NULL) {
+        qm__notice("%s: it started no VM on this node: nothing to stop",
+                   a->resource);
+        return OCF_SUCCESS;
+    }
+    with_vault = g_environ_setenv(g_strdupv((char **) environment),
+                                  "OCF_RESKEY_vault", vault, TRUE);
+    if (!qm__parameters_read(with_vault, true, &a->params, &error))
+        return failed(a, error);
+    return a->action->run(a);
 }
 
 static ocf_code
@@ -326,7 +341,7 @@ run_with_params(qm_agent *a, char *const *environment)
         return a->action->run(a);
     qm__error("%s: %s", a->resource, error->message);
     if (a->action->run == qm__do_stop)
-        return read_for_stop(a, environment) ? a->action->run(a) : OCF_SUCCESS;
+        return stop_without_params(a, environment);
     give_reason(error->message);
     return a->action->may_configured ? OCF_ERR_CONFIGURED : OCF_ERR_GENERIC;
 }

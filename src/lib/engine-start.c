@@ -85,6 +85,7 @@ keep_note(qm_engine *e, uint64_t generation, GError **error)
 
     memcpy(note.uuid, qm__engine_uuid(e), QM_UUID_LEN);
     g_strlcpy(note.name, qm_vault_get_info(e->vault)->name, sizeof note.name);
+    note.resource = g_strdup(e->resource);
     note.disks = g_new0(char *, n + 1);
     for (guint i = 0; i < n; i++) {
         const qm_disk *disk = g_ptr_array_index(e->dom->disks, i);

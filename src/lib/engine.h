@@ -39,7 +39,8 @@ typedef void (*qm_report)(void *opaque, const char *step, const char *text);
 typedef struct {
     qm_params params;
     qm_timeouts t;
-    const char *action; /* "start" */
+    const char *action;   /* "start" */
+    const char *resource; /* the cluster resource's id; NULL: none */
     qm_report report;
     void *report_opaque;
 

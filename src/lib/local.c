@@ -40,6 +40,8 @@ qm__local_write(const char *url, const qm_local *local, GError **error)
     g_key_file_set_string(file, GROUP, "uuid", uuid);
     g_key_file_set_string(file, GROUP, "name", local->name);
     g_key_file_set_uint64(file, GROUP, "generation", local->generation);
+    if (local->resource != NULL)
+        g_key_file_set_string(file, GROUP, "resource", local->resource);
     if (local->disks != NULL)
         g_key_file_set_string_list(file, GROUP, "disks",
                                    (const char *const *) local->disks,
@@ -80,14 +82,62 @@ qm__local_read(const char *url, qm_local *ret_local, GError **error)
     }
     g_strlcpy(l.name, name, sizeof l.name);
     l.generation = g_key_file_get_uint64(file, GROUP, "generation", NULL);
+    l.resource = g_key_file_get_string(file, GROUP, "resource", NULL);
     l.disks = g_key_file_get_string_list(file, GROUP, "disks", NULL, NULL);
     *ret_local = l;
+    return true;
+}
+
+/* The vault's address in a note of @resource; NULL: it is of another. */
+static bool
+vault_of(const char *dir, const char *name, const char *resource,
+         char **ret_url, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) why = NULL;
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    g_autofree char *owner = NULL;
+
+    *ret_url = NULL;
+    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &why)) {
+        if (g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+            return true; /* gone since */
+        g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT, "reading %s: %s", path,
+                    why->message);
+        return false;
+    }
+    owner = g_key_file_get_string(file, GROUP, "resource", NULL);
+    if (g_strcmp0(owner, resource) == 0)
+        *ret_url = g_key_file_get_string(file, GROUP, "vault", NULL);
+    return true;
+}
+
+bool
+qm__local_find(const char *resource, char **ret_url, GError **error)
+{
+    g_autofree char *path = g_build_filename(qm__run_dir(), "local", NULL);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GDir) dir = g_dir_open(path, 0, &why);
+    const char *name;
+    char *url = NULL;
+
+    if (dir == NULL &&
+        !g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+        g_set_error(error, QM_ERROR, QM_ERROR_IO, "reading %s: %s", path,
+                    why->message);
+        return false;
+    }
+    while (dir != NULL && url == NULL && (name = g_dir_read_name(dir)) != NULL)
+        if (!vault_of(path, name, resource, &url, error))
+            return false;
+    *ret_url = url;
     return true;
 }
 
 void
 qm__local_clear(qm_local *local)
 {
+    g_free(local->resource);
     g_strfreev(local->disks);
     memset(local, 0, sizeof *local);
 }

@@ -16,12 +16,16 @@ typedef struct {
     uint8_t uuid[QM_UUID_LEN];
     uint64_t generation; /* 0: not owner yet */
     char name[QM_NAME_MAX];
-    GStrv disks; /* targets of the gated disks */
+    char *resource; /* the cluster resource that started it */
+    GStrv disks;    /* targets of the gated disks */
 } qm_local;
 
 bool qm__local_write(const char *url, const qm_local *local, GError **error);
 /* NOT_FOUND: never started here in this boot. */
 bool qm__local_read(const char *url, qm_local *ret_local, GError **error);
+/* The vault of a VM that @resource started here in this boot, for a stop that
+ * is not told; NULL: it started none.  The caller frees. */
+bool qm__local_find(const char *resource, char **ret_url, GError **error);
 void qm__local_clear(qm_local *local);
 void qm__local_remove(const char *url);
 

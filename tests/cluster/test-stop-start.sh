@@ -42,7 +42,7 @@ stopped_is_saved() {
 
 stopped_is_shut_down() {
     say "stop_action=shutdown"
-    on n1 crm resource param vm2 set stop_action shutdown
+    on n1 crm resource param vm2 set stop_action shutdown >/dev/null
     cluster_idle
     vm_remember vm2
     stop_vm vm2
@@ -52,10 +52,27 @@ stopped_is_shut_down() {
     vm_other_boot vm2
 }
 
+# Pacemaker stops an orphan without telling its parameters.
+deleted_while_running() {
+    say "the resource is deleted while it runs"
+    guest_wait_ticks vm2 3 60
+    on n1 crm --force configure delete vm2 >/dev/null 2>&1 || die "delete"
+    cluster_idle
+    lab_wait_until 60 is_gone vm2 || die "it still runs"
+    [[ $(on n1 quickmig status --json --vault "${VM_VAULT[vm2]}" |
+        jq -r '.vms[0].state') == SAVED ]] || die "not saved"
+    [[ $(fence_count n1)$(fence_count n2)$(fence_count n3) == 000 ]] ||
+        die "a node was fenced"
+}
+
+is_gone() {
+    [[ $(vm_copies "$1") == 0 ]]
+}
+
 all_off() {
     local n
     say "all nodes without power; vm1 runs, vm2 is saved"
-    on n1 crm resource param vm2 set stop_action save
+    on n1 crm resource param vm2 set stop_action save >/dev/null
     cluster_idle
     vm_remember vm1
     vm_remember vm2
@@ -80,4 +97,5 @@ vm_start vm2
 stopped_is_saved
 stopped_is_shut_down
 all_off
+deleted_while_running
 say "ok"
