@@ -31,6 +31,7 @@
 #define CLOCK_SKEW (5 * QM_S)
 #define POLL_MIN   (50 * QM_MS)
 #define POLL_MAX   (250 * QM_MS)
+#define LAST_LOOK  (2 * QM_S) /* time for one on a busy host; usual: 50 ms */
 
 static bool
 was_fenced(const qm_record *record, const qm_seen *seen)
@@ -206,7 +207,7 @@ qm__cluster_wait_gone(qm_cluster *c, const uint8_t *vm_uuid,
             return false;
         if (gone || record->owner.id == qm__cluster_self(c)->id ||
             (qm__passed(lag_end) && !seen.fencing) ||
-            qm__remaining(deadline) < 2 * POLL_MAX) {
+            qm__remaining(deadline) < POLL_MAX + LAST_LOOK) {
             *ret_gone = gone;
             *ret_why = g_steal_pointer(&why);
             return true;
