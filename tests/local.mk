@@ -56,3 +56,8 @@ tests_functional_slow_pwrite_la_SOURCES = tests/functional/slow-pwrite.c
 tests_functional_slow_pwrite_la_LIBADD = -ldl
 tests_functional_slow_pwrite_la_LDFLAGS = \
 	-module -avoid-version -shared -rpath /nowhere
+
+# Vaults on LUNs, as several nodes see them.
+noinst_PROGRAMS += tests/functional/vault-lun-test
+tests_functional_vault_lun_test_SOURCES = tests/functional/vault-lun-test.c
+tests_functional_vault_lun_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
