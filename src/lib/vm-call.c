@@ -16,6 +16,8 @@
 #include "vm-internal.h"
 #include "timeouts.h"
 
+#define MOMENT (250 * QM_MS) /* for a late call to come back */
+
 typedef struct {
     gatomicrefcount refs; /* the caller's and the worker's */
     qm_vm *vm;
@@ -43,6 +45,7 @@ qm__vm_unref(qm_vm *vm)
         return;
     if (vm->conn != NULL)
         (void) virConnectClose(vm->conn); /* nobody left to tell */
+    g_cond_clear(&vm->unstuck);
     g_mutex_clear(&vm->mutex);
     g_free(vm->uri);
     g_free(vm);
@@ -188,7 +191,8 @@ call_thread(void *data)
     c->done = true;
     if (c->left) {
         g_mutex_lock(&c->vm->mutex);
-        c->vm->stuck--;
+        if (--c->vm->stuck == 0)
+            g_cond_broadcast(&c->vm->unstuck);
         g_mutex_unlock(&c->vm->mutex);
     }
     g_cond_signal(&c->ended);
@@ -226,15 +230,27 @@ timed_out(const qm_vm *vm, const char *what, const char *why, GError **error)
     return false;
 }
 
-bool
-qm__vm_check_stuck(qm_vm *vm, const char *what, GError **error)
+int64_t
+qm__vm_real_time(int64_t deadline)
 {
-    unsigned stuck;
+    int64_t left = qm__remaining(deadline), now = g_get_monotonic_time();
+
+    return left > G_MAXINT64 - now ? G_MAXINT64 : now + left;
+}
+
+bool
+qm__vm_check_stuck(qm_vm *vm, const char *what, int64_t deadline,
+                   GError **error)
+{
+    int64_t until = qm__vm_real_time(MIN(deadline, qm__deadline_in(MOMENT)));
+    bool stuck;
 
     g_mutex_lock(&vm->mutex);
-    stuck = vm->stuck;
+    while (vm->stuck > 0 && g_cond_wait_until(&vm->unstuck, &vm->mutex, until))
+        ;
+    stuck = vm->stuck > 0;
     g_mutex_unlock(&vm->mutex);
-    return stuck == 0 ||
+    return !stuck ||
            timed_out(vm, what,
                      "not tried, libvirt has not answered an earlier call",
                      error);
@@ -258,8 +274,7 @@ call_new(qm_vm *vm, const qm__vm_op *op, const char *in)
 static bool
 await(call *c, int64_t deadline)
 {
-    int64_t left = qm__remaining(deadline), now = g_get_monotonic_time();
-    int64_t until = left > G_MAXINT64 - now ? G_MAXINT64 : now + left;
+    int64_t until = qm__vm_real_time(deadline);
     bool done;
 
     g_mutex_lock(&c->mutex);
@@ -283,7 +298,7 @@ qm__vm_call(qm_vm *vm, const qm__vm_op *op, const char *in, int64_t deadline,
     call *c;
     bool ok = false;
 
-    if (!qm__vm_check_stuck(vm, op->what, error))
+    if (!qm__vm_check_stuck(vm, op->what, deadline, error))
         return false;
     if (qm__passed(deadline))
         return timed_out(vm, op->what, "not tried, no time is left", error);

@@ -19,6 +19,7 @@ struct qm_vm {
     GMutex mutex;       /* for what follows; never held across a call */
     virConnectPtr conn; /* NULL: none yet; one reference */
     unsigned stuck;     /* calls that missed their deadline, still out */
+    GCond unstuck;      /* it is 0 again */
 };
 
 qm_vm *qm__vm_ref(qm_vm *vm);
@@ -48,8 +49,12 @@ typedef struct {
 bool
 qm__vm_call(qm_vm *vm, const qm__vm_op *op, const char *in, int64_t deadline,
             char **ret_out, uint64_t *ret_number, GError **error);
-/* false + TIMEOUT when an earlier call hangs. */
-bool qm__vm_check_stuck(qm_vm *vm, const char *what, GError **error);
+/* false + TIMEOUT when an earlier call hangs.  Gives it a moment, but not
+ * beyond @deadline: it may be about to come back. */
+bool qm__vm_check_stuck(qm_vm *vm, const char *what, int64_t deadline,
+                        GError **error);
+/* @deadline on the clock of g_cond_wait_until(). */
+int64_t qm__vm_real_time(int64_t deadline);
 /* Starts a detached thread that takes no signals. */
 bool qm__vm_thread(const char *what, void *(*run)(void *), void *data,
                    GError **error);

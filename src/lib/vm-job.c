@@ -18,7 +18,7 @@
 #include "vm-internal.h"
 #include "timeouts.h"
 
-#define ABORT_AT_MOST (5 * QM_S)
+#define ABORT_AT_MOST QM_S
 
 struct qm_vm_job {
     gatomicrefcount refs; /* the caller's and the thread's */
@@ -84,7 +84,7 @@ job_begin(qm_vm *vm, const char *what,
     qm_vm_job *job;
     int fd;
 
-    if (!qm__vm_check_stuck(vm, what, error))
+    if (!qm__vm_check_stuck(vm, what, INT64_MAX, error))
         return false;
     fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) {
@@ -294,8 +294,7 @@ qm__vm_job_fd(const qm_vm_job *job)
 bool
 qm__vm_job_wait(qm_vm_job *job, int64_t deadline, GError **error)
 {
-    int64_t left = qm__remaining(deadline), now = g_get_monotonic_time();
-    int64_t until = left > G_MAXINT64 - now ? G_MAXINT64 : now + left;
+    int64_t until = qm__vm_real_time(deadline);
     bool ok = false;
 
     g_mutex_lock(&job->mutex);

@@ -227,6 +227,7 @@ qm__vm_open(const char *uri, const uint8_t *uuid, int64_t deadline,
     }
     g_atomic_ref_count_init(&vm->refs);
     g_mutex_init(&vm->mutex);
+    g_cond_init(&vm->unstuck);
     vm->uri = g_strdup(uri);
     memcpy(vm->uuid, uuid, QM_UUID_LEN);
     uuid_unparse_lower(vm->uuid, vm->uuid_text);
@@ -244,7 +245,8 @@ qm__vm_close(qm_vm *vm)
     if (vm == NULL)
         return;
     g_mutex_lock(&vm->mutex);
-    open = vm->conn != NULL && virConnectIsAlive(vm->conn) == 1;
+    open =
+        vm->conn != NULL && vm->stuck == 0 && virConnectIsAlive(vm->conn) == 1;
     g_mutex_unlock(&vm->mutex);
     if (open) /* closing waits for the daemon: also with a deadline */
         (void) qm__vm_call(vm, &op_close, NULL, qm__deadline_in(CLOSE_AT_MOST),

@@ -6,9 +6,10 @@
 /*
  * One libvirt domain.  Every call has a deadline: libvirt calls run on a
  * worker thread; one that does not come back in time is left behind, and as
- * long as it is out, every other call fails with TIMEOUT at once, so that a
- * hung libvirtd is an error within the action's time, never a hang.  A call
- * that was left behind may still take effect later: look before you decide.
+ * long as it is out, every other call fails with TIMEOUT within 250 ms, so
+ * that a hung libvirtd is an error within the action's time, never a hang.  A
+ * call that was left behind may still take effect later: look before you
+ * decide.
  *
  * Errors: NOT_FOUND (no such domain), TIMEOUT (see above), BUSY (the domain is
  * locked by another libvirt job), INVALID (libvirt refuses the XML),
@@ -68,9 +69,9 @@ int qm__vm_job_fd(const qm_vm_job *job);
  * libvirt call failed.  The job is freed with qm__vm_job_free(); one that runs
  * goes on, and ends by itself when the FIFO is closed. */
 bool qm__vm_job_wait(qm_vm_job *job, int64_t deadline, GError **error);
-/* virDomainAbortJob on the running save; own deadline of 5 s at most.  Only
- * while its stream is being read: QEMU does not listen while it waits for a
- * full pipe.  Closing the FIFO ends a save at once, and needs no libvirt. */
+/* virDomainAbortJob on the running save; own deadline of 1 s.  Only while its
+ * stream is being read: QEMU does not listen while it waits for a full pipe.
+ * Closing the FIFO ends a save at once, and needs no libvirt. */
 void qm__vm_job_abort(qm_vm_job *job);
 void qm__vm_job_free(qm_vm_job *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_vm_job, qm__vm_job_free)

@@ -44,6 +44,18 @@ is paused
 vm resume
 guest_goes_on
 
+# Dead in the middle of a restore: its QEMU does not stay.
+vm suspend
+vm save "$RUN" "$IMAGE"
+vm destroy
+must_fail io 10000 restore "$RUN" "$IMAGE" 20000000 "$(lab libvirtd n1 pid)"
+no_qemu
+lab libvirtd n1 start
+is none
+vm restore "$RUN" "$IMAGE"
+vm resume
+guest_goes_on
+
 # We die in the middle of a save.
 vm suspend
 lab exec n1 "$TOOL" "$UUID" save "$RUN" "$IMAGE" 20000000 die || true

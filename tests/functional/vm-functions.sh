@@ -15,6 +15,7 @@ set -euo pipefail
 TOOL=$QM_BUILD/tests/functional/vm-tool
 
 # vm_begin [VM-XML-OPTION...]: sets UUID, XML, RUN (directory for FIFOs), IMAGE.
+# shellcheck disable=SC2034 # for the tests
 vm_begin() {
     requires_root
     requires libvirtd qemu-system-x86_64 gcc

@@ -247,7 +247,22 @@ do_save(step *s, GError **error)
     return ok;
 }
 
-/* restore DIR FILE [STOP-AFTER-BYTES] */
+/* Feeds libvirt; after some bytes its daemon is killed, or nothing comes. */
+static bool
+feed(step *s, qm_fifo *fifo, int file, GError **error)
+{
+    int out = qm__fifo_fd(fifo);
+
+    if (!copy(file, out, limit_of(s, 2), s->deadline, error))
+        return false;
+    if (g_strv_length(s->arg) < 4)
+        return true;
+    if (kill(atoi(s->arg[3]), SIGKILL) < 0)
+        return fail("kill", error);
+    return copy(file, out, UINT64_MAX, s->deadline, error);
+}
+
+/* restore DIR FILE [BYTES [PID]] */
 static bool
 do_restore(step *s, GError **error)
 {
@@ -269,7 +284,7 @@ do_restore(step *s, GError **error)
         return false;
     }
     ok = qm__fifo_connect(fifo, qm__vm_job_fd(job), s->deadline, &broken) &&
-         copy(file, qm__fifo_fd(fifo), limit_of(s, 2), s->deadline, &broken);
+         feed(s, fifo, file, &broken);
     qm__fifo_close(fifo);
     (void) close(file);
     if (!qm__vm_job_wait(job, s->deadline, error))
