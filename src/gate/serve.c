@@ -196,6 +196,7 @@ run_once(gate *g)
         serve_lun(g, fds[FD_LUN].revents);
     for (guint i = 0; i + FD_CLIENTS < n; i++)
         serve_client(g, client_at(g, i), fds[FD_CLIENTS + i].revents);
+    clients_reap(g); /* before an order that asks who is connected */
     if (fds[FD_SLOW].revents != 0)
         loop_dispatch(g->loop);
     send_all(g);
@@ -204,7 +205,6 @@ run_once(gate *g)
         gate_session_lost(g);
     if (g->fence_reason != NULL)
         gate_fence(g);
-    clients_reap(g);
     if (g->state == QM_GATE_DRAINING)
         queue_drain(g);
     gate_drive_session(g, qm__now());
