@@ -14,6 +14,7 @@
  *   foreign KEY TYPE         registers and reserves by hand
  *   preempt KEY              registers and preempts by hand, without barrier
  *   touch FILE, wait FILE    meet other processes
+ *   exists FILE              by now
  *   drop                     ends at once, without logout
  *
  * LUN_TOOL_INITIATOR, LUN_TOOL_SECRET (a file), LUN_TOOL_LIMIT (ms a step).
@@ -221,6 +222,17 @@ step_touch(tool *t, GError **error)
 }
 
 static bool
+step_exists(tool *t, GError **error)
+{
+    const char *file = next(t);
+
+    if (access(file, F_OK) == 0)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_NOT_FOUND, "no %s yet", file);
+    return false;
+}
+
+static bool
 step_wait(tool *t, GError **error)
 {
     const char *file = next(t);
@@ -255,6 +267,7 @@ static const struct {
     {"preempt", step_preempt}, {"register", step_register},
     {"clear", step_clear},     {"touch", step_touch},
     {"wait", step_wait},       {"drop", step_drop},
+    {"exists", step_exists},
 };
 
 static step_fn
