@@ -16,6 +16,7 @@
 #   vm_remember NAME / vm_same_boot NAME / vm_other_boot NAME
 #                                  boot id before; memory and disk after
 #   vm_disk_ok NAME [MIN_SEQ]      disk log unbroken
+#   old_nexus_refused NODE NAME    the target refuses NODE's writes to the disk
 #   cluster_idle [S]               no transition, no pending action
 #   on NODE COMMAND...             lab exec
 #   agent NODE NAME ACTION [VAR=VALUE...]   by hand, as Pacemaker would
@@ -211,6 +212,21 @@ vm_other_boot() {
     guest_wait_boot "$1" "${VM_BOOT[$1]}" 90 || die "$1 was not booted anew"
     vm_disk_ok "$1" "${VM_SEQ[$1]}"
     [[ $(vm_copies "$1") == 1 ]] || die "$(vm_copies "$1") copies of $1"
+}
+
+# The target knows a node by its initiator name.  Reading is allowed to
+# anybody, which shows that the disk is there.
+old_nexus_refused() {
+    local url image
+    url=$(lab lun url "$2-disk")
+    url=${url#iscsi://}
+    image="driver=iscsi,transport=tcp,lun=1,portal=${url%%/*}"
+    image+=",target=$(cut -d/ -f2 <<<"$url")"
+    image+=",initiator-name=iqn.2026-11.org.quickmig.lab:$1"
+    lab exec sw qemu-io --image-opts "$image" -c 'read 60M 4k' \
+        >/dev/null 2>&1 || die "the disk of $2 cannot be read"
+    ! lab exec sw qemu-io --image-opts "$image" -c 'write -P 0xee 60M 4k' \
+        >/dev/null 2>&1
 }
 
 agent() {

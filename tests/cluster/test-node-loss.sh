@@ -37,15 +37,23 @@ prepare() {
 }
 
 running_node_dies() {
+    local name
     prepare n1
-    say "n1 dies while it runs vm1"
+    [[ $(vm_node vm2) == n1 ]] || vm_move vm2 n1
+    vm_remember vm2
+    say "n1 dies while it runs vm1 (vault on a LUN) and vm2 (in a directory)"
     lab kill n1
     lab_wait_until 60 fence_done n1
-    vm_other_boot vm1
-    [[ $(vm_node vm1) != n1 ]] || die "still on n1"
-    say "cold boot on $(vm_node vm1)"
+    for name in vm1 vm2; do
+        vm_other_boot $name
+        [[ $(vm_node $name) != n1 ]] || die "$name is still on n1"
+        old_nexus_refused n1 $name || die "n1 could still write to $name"
+        say "cold boot of $name on $(vm_node $name), n1 is kept out"
+    done
     cluster_idle
     back_up n1
+    on n3 crm resource stop vm2 >/dev/null 2>&1
+    cluster_idle
 }
 
 fence_done() {
@@ -53,11 +61,11 @@ fence_done() {
 }
 
 start_move() {
-    on n3 crm resource move vm1 "$1" force || die "crm resource move"
+    on n3 crm resource move vm1 "$1" force >/dev/null 2>&1 || die "crm resource move"
 }
 
 end_move() {
-    on "$(any_node)" crm resource clear vm1 || die "crm resource clear"
+    on "$(any_node)" crm resource clear vm1 >/dev/null 2>&1 || die "crm resource clear"
     cluster_idle
 }
 
@@ -133,7 +141,9 @@ fencing_lies() {
 
 cluster_up 3
 vm_create vm1 lun -- --ip 10.77.0.101 --fill 64
+vm_create vm2 dir -- --ip 10.77.0.102
 vm_start vm1
+vm_start vm2
 running_node_dies
 source_dies_in_save
 source_dies_after_commit
