@@ -61,3 +61,8 @@ tests_functional_slow_pwrite_la_LDFLAGS = \
 noinst_PROGRAMS += tests/functional/vault-lun-test
 tests_functional_vault_lun_test_SOURCES = tests/functional/vault-lun-test.c
 tests_functional_vault_lun_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+# What libiscsi and a target can do, to compare ours with.
+noinst_PROGRAMS += tests/bench/bare-stream
+tests_bench_bare_stream_SOURCES = tests/bench/bare-stream.c
+tests_bench_bare_stream_LDADD = $(LIBISCSI_LIBS)
