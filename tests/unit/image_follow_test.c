@@ -227,12 +227,17 @@ signals_do_no_harm(void **state)
 {
     static const writer_habits slow = {50000, 5000, true, false, QM_CODEC_NONE};
     const struct sigaction handler = {.sa_handler = on_alarm};
-    const struct itimerval often = {{0, 700}, {0, 700}}, never = {{0}, {0}};
+    const struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0}, {0}};
+    g_autoptr(fake_store) f = fake_store_new(20 * MIB, MIB);
+    g_autofree uint8_t *data = stream_new(LENGTH, STREAM_MIXED);
+    pid_t pid = start_writer(f, &slow, data);
 
+    f->delayed = true;
     assert_int_equal(sigaction(SIGALRM, &handler, NULL), 0);
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
-    follow(&slow, MIB, true, NULL, 0);
+    check_restore(f, true, data, LENGTH);
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    check_writer(pid);
 }
 
 int

@@ -17,7 +17,7 @@ static int
 make_namespace(void **state)
 {
     namespace_made = unshare(CLONE_NEWNS) == 0 &&
-                     mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+                     mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
     return 0;
 }
 
@@ -56,8 +56,8 @@ need_mount(const fixture *f)
 static void
 make_read_only(const fixture *f)
 {
-    assert_int_equal(mount(NULL, f->dir, NULL, MS_REMOUNT | MS_RDONLY, SMALL),
-                     0);
+    assert_int_equal(
+        mount("none", f->dir, "none", MS_REMOUNT | MS_RDONLY, SMALL), 0);
 }
 
 /* Fills what is left, but for @spare bytes. */
