@@ -34,6 +34,18 @@ connect_blind(qm_engine *e, const qm_local *note, GError **error)
                        error);
 }
 
+/* A shutdown that hangs blocks its connection, not the destroying. */
+static bool
+destroy_blind(qm_engine *e, const qm_local *note, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (qm__vm_destroy(e->vm, qm__engine_call(e, e->t.end), &why))
+        return true;
+    return connect_blind(e, note, error) &&
+           qm__vm_destroy(e->vm, qm__engine_call(e, e->t.end), error);
+}
+
 static bool
 end_blind(qm_engine *e, const qm_local *note, GError **error)
 {
@@ -50,7 +62,7 @@ end_blind(qm_engine *e, const qm_local *note, GError **error)
             &why))
         qm__engine_report(e, "stop", "the guest did not shut down (%s)",
                           why->message);
-    if (!qm__vm_destroy(e->vm, e->t.end, error))
+    if (!destroy_blind(e, note, error))
         return false;
     for (char **disk = note->disks; disk != NULL && *disk != NULL; disk++)
         if (!qm__gate_stop(note->uuid, *disk, qm__engine_call(e, e->t.end),
@@ -65,7 +77,8 @@ stop_noted(qm_engine *e, const qm_local *note, GError **error)
     g_autofree char *path = qm__vm_path(note->uuid, "lock");
 
     if (!qm__runtime_prepare(note->uuid, error) ||
-        !qm__lock_take(path, e->action, e->t.fallback, &e->lock, error) ||
+        (e->lock == NULL &&
+         !qm__lock_take(path, e->action, e->t.fallback, &e->lock, error)) ||
         !connect_blind(e, note, error) || !end_blind(e, note, error))
         return false;
     if (note->generation == 0) {

@@ -106,23 +106,66 @@ qm__disks_drain(qm_engine *e, int64_t deadline, GError **error)
     return true;
 }
 
+static bool
+mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    qm_gate_status status;
+    uid_t uid;
+    gid_t gid;
+
+    if (disk->read_only || qm__gate_get_status(qm__engine_uuid(e), disk->target,
+                                               deadline, &status, &why))
+        return true;
+    if (!g_error_matches(why, QM_ERROR, QM_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    qm__engine_report(e, "gate", "disk %s: its gate had died, started anew",
+                      disk->target);
+    return qm__vm_qemu_user(e->vm, deadline, &uid, &gid, error) &&
+           start_gate(e, disk, uid, gid, deadline, error) &&
+           qm__gate_acquire(qm__engine_uuid(e), disk->target,
+                            e->record.generation, false, deadline, error);
+}
+
+bool
+qm__disks_mend(qm_engine *e, int64_t deadline, GError **error)
+{
+    for (guint i = 0; i < e->dom->disks->len; i++)
+        if (!mend_gate(e, disk_at(e, i), deadline, error))
+            return about(disk_at(e, i), error);
+    return true;
+}
+
+/* Without a domain a gate has nothing to write: one that does not end costs a
+ * process, not safety. */
+static void
+stop_gate(qm_engine *e, const char *disk, int64_t deadline)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!qm__gate_stop(qm__engine_uuid(e), disk, deadline, &why))
+        qm__engine_report(e, "gate", "disk %s: cannot be ended: %s", disk,
+                          why->message);
+}
+
 void
 qm__disks_stop(qm_engine *e, int64_t deadline)
 {
     g_autoptr(GError) ignored = NULL;
+    qm_local note = {0};
 
-    if (!qm__engine_need_xml(e, &ignored))
+    if (qm__engine_need_xml(e, &ignored))
+        for (guint i = 0; i < e->dom->disks->len; i++)
+            stop_gate(e, disk_at(e, i)->target, deadline);
+    g_clear_error(&ignored);
+    /* The XML may have been edited since, or be out of reach. */
+    if (!qm__local_read(e->params.vault, &note, &ignored))
         return;
-    for (guint i = 0; i < e->dom->disks->len; i++) {
-        g_autoptr(GError) why = NULL;
-
-        /* Without a domain a gate has nothing to write: one that does not
-         * end costs a process, not safety. */
-        if (!qm__gate_stop(qm__engine_uuid(e), disk_at(e, i)->target, deadline,
-                           &why))
-            qm__engine_report(e, "gate", "disk %s: cannot be ended: %s",
-                              disk_at(e, i)->target, why->message);
-    }
+    for (char **disk = note.disks; disk != NULL && *disk != NULL; disk++)
+        stop_gate(e, *disk, deadline);
+    qm__local_clear(&note);
 }
 
 static bool

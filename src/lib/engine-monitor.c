@@ -9,6 +9,9 @@
 #include <inttypes.h>
 #include "engine.h"
 
+#define SETTLE_TIME (3 * QM_S) /* for an action to get past a contradiction */
+#define LOOK_AGAIN  (100 * QM_MS) /* meanwhile */
+
 /* Without waiting: an action under way must not hold up a probe. */
 static bool
 try_lock(qm_engine *e)
@@ -16,6 +19,8 @@ try_lock(qm_engine *e)
     g_autofree char *path = NULL;
     g_autoptr(GError) busy = NULL;
 
+    if (e->lock != NULL)
+        return true;
     if (!qm__runtime_prepare(qm__engine_uuid(e), &busy))
         return false;
     path = qm__vm_path(qm__engine_uuid(e), "lock");
@@ -59,9 +64,12 @@ settle(qm_engine *e, GError **error)
             qm__engine_clear(e, e->t.end, error));
 }
 
+/* One look.  BUSY: record and domain contradict each other, and that is the
+ * business of an action that is under way. */
 static bool
-look(qm_engine *e, bool locked, bool *ret_running, GError **error)
+look(qm_engine *e, bool *ret_running, GError **error)
 {
+    bool locked = try_lock(e);
     qm_vm_state state;
     qm_facts facts;
     qm_decision d;
@@ -82,7 +90,15 @@ look(qm_engine *e, bool locked, bool *ret_running, GError **error)
         *ret_running = true;
         return check_running(e, state, locked, error);
     }
-    if (locked && d.write && !settle(e, error))
+    if (!locked && d.write) {
+        g_set_error(error, QM_ERROR, QM_ERROR_BUSY,
+                    "VM %s is %s here without a domain, and another action "
+                    "works on it",
+                    qm_vault_get_info(e->vault)->name,
+                    qm_state_name(e->record.state));
+        return false;
+    }
+    if (d.write && !settle(e, error))
         return false;
     if (locked && d.row->action == QM_ACTION_DESTROY &&
         !qm__engine_clear(e, e->t.end, error))
@@ -94,10 +110,21 @@ look(qm_engine *e, bool locked, bool *ret_running, GError **error)
 bool
 qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error)
 {
-    bool locked = try_lock(e);
+    int64_t until = qm__deadline_in(SETTLE_TIME);
 
     if (probe && !qm__cluster_publish_boot(e->cluster,
                                            qm__engine_call(e, e->t.end), error))
         return false;
-    return look(e, locked, ret_running, error);
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+
+        if (look(e, ret_running, &why))
+            return true;
+        if (!g_error_matches(why, QM_ERROR, QM_ERROR_BUSY) ||
+            qm__passed(MIN(until, e->t.work))) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        g_usleep(LOOK_AGAIN);
+    }
 }

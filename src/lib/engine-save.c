@@ -70,8 +70,9 @@ end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
 {
     g_autoptr(GError) also = NULL;
 
-    qm__vm_job_abort(job);
+    /* A broken stream ends the save; an abort alone waits for a reader. */
     qm__fifo_close(fifo);
+    qm__vm_job_abort(job);
     if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
         why != NULL && g_error_matches(*why, QM_ERROR, QM_ERROR_IO))
         g_prefix_error(why, "%s; ", also->message);
@@ -105,46 +106,70 @@ write_image(qm_engine *e, const qm_node *target, int64_t deadline,
     return true;
 }
 
-/* Before the commit nothing is lost: the guest goes on from its memory. */
+/* The guest goes on from its memory. */
 static bool
-roll_back(qm_engine *e, const char *why, GError **error)
+resume_guest(qm_engine *e, GError **error)
 {
-    qm_figures figures = {.cause = why};
-    qm_decision d;
-
-    if (!qm__engine_reconnect(e, error) ||
-        !qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures, e->t.end, &d,
-                               error))
+    if (!qm__disks_open(e, qm__engine_call(e, e->t.end), error) ||
+        !qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error))
         return false;
-    if (d.row->action != QM_ACTION_RESUME)
-        return true; /* the guest itself is gone */
-    if (qm__disks_open(e, qm__engine_call(e, e->t.end), error) &&
-        qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error)) {
-        qm__engine_report(e, "rollback",
-                          "the guest goes on after %" PRIi64 " ms",
-                          (qm__now() - e->paused_at) / QM_MS);
-        return true;
-    }
-    return false;
+    qm__engine_report(e, "rollback", "the guest goes on after %" PRIi64 " ms",
+                      e->paused_at != 0 ? (qm__now() - e->paused_at) / QM_MS
+                                        : 0);
+    return true;
 }
 
+/* Before the commit nothing is lost.  @ret_committed: it turns out that it is
+ * after the commit.  A guest that cannot be resumed is the caller's business:
+ * what matters here is that the record is right. */
+static bool
+roll_back(qm_engine *e, const char *why, bool *ret_committed, GError **error)
+{
+    qm_figures figures = {.cause = why};
+    g_autoptr(GError) also = NULL;
+    qm_decision d;
+    bool settled;
+
+    *ret_committed = false;
+    if (!qm__engine_reconnect(e, error))
+        return false;
+    settled = qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures, e->t.end,
+                                    &d, error);
+    if (e->record.state == QM_STATE_SAVED && qm__vault_acquired(e->vault)) {
+        g_clear_error(error);
+        *ret_committed = true;
+        return true;
+    }
+    if (settled && d.row->action == QM_ACTION_RESUME && !resume_guest(e, &also))
+        qm__engine_report(e, "rollback", "the guest cannot be resumed: %s",
+                          also->message);
+    return settled;
+}
+
+/* @why is consumed.  true: it was committed after all. */
 static bool
 save_failed(qm_engine *e, GError *why, GError **error)
 {
     g_autofree char *cause = g_strdup_printf("save: %s", why->message);
     g_autoptr(GError) also = NULL;
+    bool committed;
 
     qm__engine_report(e, "save", "failed: %s", why->message);
-    if (roll_back(e, cause, &also)) {
+    if (!roll_back(e, cause, &committed, &also)) {
+        g_set_error(error, QM_ERROR, QM_ERROR_LOST,
+                    "save failed (%s) and it is not known how the record "
+                    "stands (%s): the guest stays paused",
+                    why->message, also->message);
+        g_error_free(why);
+        return false;
+    }
+    if (!committed) {
         g_propagate_error(error, why);
         return false;
     }
-    g_set_error(error, QM_ERROR, QM_ERROR_LOST,
-                "save failed (%s) and it is not known how the record stands "
-                "(%s): the guest stays paused",
-                why->message, also->message);
+    qm__engine_report(e, "save", "it was committed: going on");
     g_error_free(why);
-    return false;
+    return true;
 }
 
 static bool
@@ -175,6 +200,17 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
     return true;
 }
 
+/* Committed: a leftover here costs memory and is cleared by the stop that
+ * follows; it is no reason to call the save a failure. */
+static void
+leave(qm_engine *e)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!qm__engine_clear(e, e->t.end, &why))
+        qm__engine_report(e, "save", "leftover: %s", why->message);
+}
+
 bool
 qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
                 GError **error)
@@ -186,18 +222,18 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
     qm_decision d;
 
     if (!qm__engine_need_xml(e, error) ||
+        !qm__disks_mend(e, qm__engine_call(e, deadline), error) ||
         !qm__engine_transition(e, QM_EVENT_MOVE, &figures, deadline, &d, error))
         return false;
-    if (!suspend(e, &why) || !write_image(e, target, deadline, &length, &why))
-        return save_failed(e, why, error);
-    if (!commit(e, length, began, &why))
-        return save_failed(e, why, error);
-    /* Committed: a leftover here costs memory and is cleared by the stop
-     * that follows; it is no reason to call the save a failure. */
-    if (!qm__engine_clear(e, e->t.end, &why)) {
-        qm__engine_report(e, "save", "leftover: %s", why->message);
-        g_error_free(why);
-    }
+    /* An earlier run, cut off, may have got as far as the commit: then its
+     * image must not be touched. */
+    if (d.row->action == QM_ACTION_SAVE &&
+        (!suspend(e, &why) ||
+         !write_image(e, target, deadline, &length, &why) ||
+         !commit(e, length, began, &why)) &&
+        !save_failed(e, why, error))
+        return false;
+    leave(e);
     return true;
 }
 

@@ -12,10 +12,27 @@
 #include "engine.h"
 #include "reservation.h"
 
+/* A call that hangs (QEMU's monitor, mostly) blocks the connection that it
+ * was made on, not the destroying of the domain on another one. */
+bool
+qm__engine_destroy(qm_engine *e, int64_t deadline, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (qm__vm_destroy(e->vm, qm__engine_call(e, deadline), &why))
+        return true;
+    if (!g_error_matches(why, QM_ERROR, QM_ERROR_TIMEOUT) ||
+        qm__passed(deadline) || !qm__engine_reconnect(e, NULL)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    return qm__vm_destroy(e->vm, qm__engine_call(e, deadline), error);
+}
+
 bool
 qm__engine_clear(qm_engine *e, int64_t deadline, GError **error)
 {
-    if (!qm__vm_destroy(e->vm, qm__engine_call(e, deadline), error))
+    if (!qm__engine_destroy(e, deadline, error))
         return false;
     qm__disks_stop(e, qm__engine_call(e, deadline));
     return true;
@@ -40,23 +57,38 @@ power_off(qm_engine *e, const char *cause, GError **error)
     return true;
 }
 
+/* A guest that a save left paused could not hear the request. */
 static bool
-shut_down(qm_engine *e, GError **error)
+ask_guest(qm_engine *e, GError **error)
 {
     int64_t limit = MIN(e->t.fallback,
                         qm__deadline_in(e->params.shutdown_timeout_s * QM_S));
+    qm_vm_state state;
+
+    qm__engine_report(e, "stop", "asking the guest to shut down");
+    if (!qm__vm_get_state(e->vm, qm__engine_call(e, limit), &state, error))
+        return false;
+    if (state == QM_VM_PAUSED &&
+        (!qm__disks_open(e, qm__engine_call(e, limit), error) ||
+         !qm__vm_resume(e->vm, qm__engine_call(e, limit), error)))
+        return false;
+    return qm__vm_shutdown(e->vm, limit, error);
+}
+
+static bool
+shut_down(qm_engine *e, GError **error)
+{
     g_autoptr(GError) why = NULL;
 
     if (e->params.stop_action != QM_STOP_POWEROFF) {
-        qm__engine_report(e, "stop", "asking the guest to shut down");
-        if (qm__vm_shutdown(e->vm, limit, &why))
+        if (ask_guest(e, &why))
             return power_off(e, "the guest shut down", error);
         qm__engine_report(e, "stop",
                           "the guest did not shut down (%s): "
                           "powering it off",
                           why->message);
     }
-    return qm__vm_destroy(e->vm, e->t.end, error) &&
+    return qm__engine_destroy(e, e->t.end, error) &&
            power_off(e, "powered off", error);
 }
 
@@ -165,13 +197,39 @@ stop_locked(qm_engine *e, GError **error)
            settle(e, error);
 }
 
+/* The vault failed on the way: what this node knows by itself decides. */
+static bool
+stop_without_vault(qm_engine *e, const GError *why, GError **error)
+{
+    const qm_node *self = qm__cluster_self(e->cluster);
+    qm_owner owner = qm_lifecycle_owner(&e->record, self, false);
+
+    if (!qm__engine_started_here(e)) {
+        if (owner != QM_OWNER_SELF)
+            return qm__engine_clear(e, e->t.end, error);
+        g_propagate_error(error, g_error_copy(why));
+        return false;
+    }
+    if (qm__engine_stop_blind(e, error))
+        return true;
+    g_prefix_error(error, "%s; without the vault: ", why->message);
+    return false;
+}
+
 bool
 qm__engine_stop(qm_engine *e, GError **error)
 {
+    g_autoptr(GError) why = NULL;
+
     /* No marker of its own: that of an action that was cut off counts until
      * the stop has settled it. */
-    if (!qm__engine_lock(e, e->t.fallback, error) || !stop_locked(e, error))
+    if (!qm__engine_lock(e, e->t.fallback, error))
         return false;
+    if (!stop_locked(e, &why)) {
+        qm__engine_report(e, "stop", "%s: going on without the vault",
+                          why->message);
+        return stop_without_vault(e, why, error);
+    }
     qm__engine_done(e);
     qm__local_remove(qm_vault_get_url(e->vault));
     return true;

@@ -131,6 +131,8 @@ qm__engine_lock(qm_engine *e, int64_t deadline, GError **error)
         !qm__lock_take(path, e->action, deadline, &e->lock, error))
         return false;
     qm__fifo_sweep(dir);
+    /* The vault's deadline was that of its opening. */
+    qm__vault_set_deadline(e->vault, qm__engine_call(e, e->t.end));
     return true;
 }
 

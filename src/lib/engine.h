@@ -112,6 +112,9 @@ bool
 qm__disks_acquire(qm_engine *e, bool hold, int64_t deadline, GError **error);
 bool qm__disks_open(qm_engine *e, int64_t deadline, GError **error);
 bool qm__disks_drain(qm_engine *e, int64_t deadline, GError **error);
+/* Starts gates that died, so that a save can flush through them; what QEMU had
+ * not got answered waits in its devices' state and goes with the image. */
+bool qm__disks_mend(qm_engine *e, int64_t deadline, GError **error);
 void qm__disks_stop(qm_engine *e, int64_t deadline);
 /* All gates owner of this generation and able to serve? */
 bool qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
@@ -137,6 +140,8 @@ qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error);
 
 /* --- parts of actions ---------------------------------------------------- */
 
+/* Destroys the domain, on a new connection where the present one hangs. */
+bool qm__engine_destroy(qm_engine *e, int64_t deadline, GError **error);
 /* Destroys a domain that must not be here, and ends its gates. */
 bool qm__engine_clear(qm_engine *e, int64_t deadline, GError **error);
 /* Record RUNNING is written: take the disks and boot. */

@@ -71,10 +71,30 @@ qemu_dies() {
     cluster_idle
 }
 
+# QEMU pauses on the disk that does not answer; the monitor sees it, the stop
+# saves what the guest has in flight, the start goes on with it.
+gate_dies() {
+    local node pid
+    node=$(vm_node vm1)
+    vm_remember vm1
+    say "the gate on $node killed"
+    pid=$(on "$node" quickmig status --json vm1 | jq -r '.vms[0].gates[0].pid')
+    on "$node" kill -9 "$pid"
+    lab_wait_until 30 gate_is_open "$pid" || die "no new gate"
+    cluster_idle
+    vm_same_boot vm1
+}
+
+gate_is_open() {
+    on "$(vm_node vm1)" quickmig status --json vm1 | jq -e \
+        ".vms[0].gates[0] | .state == \"open\" and .pid != $1"
+}
+
 cluster_up 3
 vm_create vm1 lun -- --ip 10.77.0.101
 vm_start vm1
 libvirtd_dies
 by_hand
+gate_dies
 qemu_dies
 say "ok"
