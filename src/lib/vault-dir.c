@@ -207,6 +207,23 @@ replace_file(dir_backend *b, const char *name, const void *buf, size_t length,
     return ok;
 }
 
+/* In place, which needs no space: for what has a second copy. */
+static bool
+overwrite_file(dir_backend *b, const char *name, const void *buf, size_t length,
+               GError **error)
+{
+    int fd = openat(b->dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    bool ok;
+
+    if (fd < 0)
+        return fail_errno("opening", name, error);
+    ok = write_at(fd, name, 0, buf, length, error);
+    if (ok && fsync(fd) < 0)
+        ok = fail_errno("flushing", name, error);
+    (void) close(fd); /* flushed */
+    return ok;
+}
+
 static bool
 write_history(dir_backend *b, unsigned slot, const void *buf, size_t length,
               GError **error)
@@ -240,6 +257,7 @@ dir_write(qm_backend *base, qm_area area, unsigned copy, const void *buf,
           size_t length, GError **error)
 {
     dir_backend *b = (dir_backend *) base;
+    g_autoptr(GError) why = NULL;
     char name[32];
 
     if (!need_lock(b, error))
@@ -247,7 +265,13 @@ dir_write(qm_backend *base, qm_area area, unsigned copy, const void *buf,
     if (area == QM_AREA_HISTORY)
         return write_history(b, copy, buf, length, error);
     area_file(area, copy, name, sizeof name);
-    return replace_file(b, name, buf, length, error);
+    if (replace_file(b, name, buf, length, &why))
+        return true;
+    if (area == QM_AREA_RECORD &&
+        g_error_matches(why, QM_ERROR, QM_ERROR_NO_SPACE))
+        return overwrite_file(b, name, buf, length, error);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return false;
 }
 
 static bool
@@ -348,6 +372,9 @@ store_write(qm_store *s, uint64_t offset, const struct iovec *iov, int n_iov,
                         iov[i].iov_base, iov[i].iov_len, &why);
         offset += iov[i].iov_len;
     }
+    /* The record will need the space that a dead image takes. */
+    if (g_error_matches(why, QM_ERROR, QM_ERROR_NO_SPACE))
+        (void) !ftruncate(b->image, 0);
     cb(opaque, why);
     return true;
 }
