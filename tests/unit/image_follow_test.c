@@ -227,7 +227,7 @@ signals_do_no_harm(void **state)
 {
     static const writer_habits slow = {50000, 5000, true, false, QM_CODEC_NONE};
     const struct sigaction handler = {.sa_handler = on_alarm};
-    const struct itimerval often = {{0, 2000}, {0, 2000}}, never = {{0}, {0}};
+    const struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0}, {0}};
     g_autoptr(fake_store) f = fake_store_new(20 * MIB, MIB);
     g_autofree uint8_t *data = stream_new(LENGTH, STREAM_MIXED);
     pid_t pid = start_writer(f, &slow, data);
