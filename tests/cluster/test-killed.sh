@@ -58,17 +58,17 @@ on n1 crm configure property maintenance-mode=true
 vm_remember vm1
 lab limit n1 500mbit storage
 lab limit n2 500mbit storage
-for ms in 40 150 600 1500 2200; do
+for ms in 40 150 700 1600; do
     say "migrate_to killed after $ms ms"
     cut_off n1 $ms migrate_to OCF_RESKEY_CRM_meta_migrate_target=n2
     settle
 done
-for ms in 100 900; do
+for ms in 500; do
     say "stop killed after $ms ms"
     cut_off n1 $ms stop
     settle
 done
-for ms in 100 700 1600 2500; do
+for ms in 100 900 1800; do
     say "start killed after $ms ms, in the restore"
     must n1 vm1 stop
     cut_off n2 $ms start
