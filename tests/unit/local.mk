@@ -223,3 +223,8 @@ tests_unit_lun_sense_test_LDADD = \
 check_PROGRAMS += tests/unit/reservation_key_test
 TESTS += tests/unit/reservation_key_test
 tests_unit_reservation_key_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/vault_format_codec_test
+TESTS += tests/unit/vault_format_codec_test
+tests_unit_vault_format_codec_test_LDADD = \
+	src/lib/libqmcore.la $(CMOCKA_LIBS)
