@@ -9,7 +9,10 @@
  */
 #include "config.h"
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include "lun-internal.h"
 
 #define TRIES_MAX 16           /* of answers that say "again" */
@@ -120,8 +123,11 @@ send_command(command *c)
     else if (r->direction == SCSI_XFER_WRITE)
         scsi_task_set_iov_out(c->task, iov, c->n_iov);
     if (iscsi_scsi_command_async(c->lun->iscsi, c->lun->number, c->task,
-                                 on_answer, NULL, c) == 0)
+                                 on_answer, NULL, c) == 0) {
+        /* A write is two pieces for libiscsi: header and data. */
+        c->lun->unsent += r->direction == SCSI_XFER_WRITE ? 2 : 1;
         return true;
+    }
     scsi_free_scsi_task(c->task);
     c->task = NULL;
     return false;
@@ -280,13 +286,31 @@ send_deferred(qm_lun *lun)
     }
 }
 
+/* libiscsi sends piece by piece; each one a packet, and the target woken for
+ * each, if nobody holds them together.  Only a faster way: failure is fine. */
+static void
+hold_packets(const qm_lun *lun, int on)
+{
+    (void) setsockopt(iscsi_get_fd(lun->iscsi), IPPROTO_TCP, TCP_CORK, &on,
+                      sizeof on);
+}
+
 /* libiscsi cancels everything and returns 0 when it finds the connection
  * gone, and -1 from the next call on. */
 static void
 drive(qm_lun *lun, int revents)
 {
+    /* One piece alone gains nothing; none of ours: data for an R2T. */
+    bool hold = (revents & POLLOUT) != 0 && lun->unsent != 1;
+
+    if (hold)
+        hold_packets(lun, 1);
     if (iscsi_service(lun->iscsi, revents) < 0)
         qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
+    if (hold)
+        hold_packets(lun, 0);
+    if ((revents & POLLOUT) != 0)
+        lun->unsent = 0;
 }
 
 bool

@@ -21,12 +21,16 @@ struct qm_lun {
     int number;
     qm_nexus nexus;
     qm_lun_info info;
-    GQueue commands;   /* command, not completed, oldest first */
-    unsigned deferred; /* of these: to be sent again */
-    int64_t pinged;    /* when the NOP-Out in flight was sent; 0: none */
-    uint64_t key;      /* holds the reservation with it, so certain unit
-                          attentions fence it; 0: does not hold */
-    bool in_service;   /* callbacks are running */
+    GQueue commands;         /* command, not completed, oldest first */
+    unsigned deferred;       /* of these: to be sent again */
+    unsigned unsent;         /* PDUs that go out with the next send, at least */
+    int64_t pinged;          /* when the NOP-Out in flight was sent; 0: none */
+    uint64_t key;            /* holds the reservation with it, so certain unit
+                                attentions fence it; 0: does not hold */
+    unsigned resets;         /* LUN RESETs sent */
+    unsigned reset_answered; /* the newest answered: 1 is the first */
+    int reset_response;      /* its answer, ISCSI_TMR_… */
+    bool in_service;         /* callbacks are running */
     bool lost;
     char *why; /* it was lost; NULL: not known */
 };
@@ -79,7 +83,9 @@ void qm__lun_lose(qm_lun *lun, const char *why);
 
 /* --- lun-sync.c --- */
 
-/* One round of the event loop: until something happens, or @deadline. */
+/* One round of the event loop: until something happens, or @until. */
+void qm__lun_wait(qm_lun *lun, int64_t until);
+/* Likewise, but with a deadline that costs the session. */
 void qm__lun_turn(qm_lun *lun, int64_t deadline);
 /* Sets @error to why the session was lost; returns false. */
 bool qm__lun_lost_error(const qm_lun *lun, const char *what, int64_t deadline,

@@ -9,9 +9,10 @@
 #                        generation 5; afterwards /run is the work directory
 #   tool COMMAND...      gate-tool
 #   gate [JSON...]       starts a gate for vda with more configuration
-#   ready [hold]         acquires generation 5, and opens it unless hold
+#   hold, ready          acquires generation 5; opens it too
 #   state WANTED         is the gate in this state?
-#   field NAME           of the gate's status
+#   field NAME, field_is NAME VALUE, field_over NAME VALUE
+#                        of the gate's status
 #   other COMMAND...     lun-tool as node 2, on LUN 1
 #   control JSON         asks the control socket
 #   NBD, SOCK, CONTROL   where the gate serves
@@ -36,7 +37,6 @@ begin() {
     requires_built src/gate/quickmig-gate tests/functional/gate-tool \
         tests/functional/lun-tool
     cd /run || fail "no /run"
-    mkdir -p /run/iscsi
     mkdir -p /etc/iscsi
     echo "InitiatorName=iqn.2026-01.org.example:n1" >/etc/iscsi/initiatorname.iscsi
     tgt_start
@@ -80,9 +80,13 @@ gate() { # MORE
         fail "no gate: $(cat report)"
 }
 
-ready() {
+hold() {
     tool acquire vda 5 hold || fail "cannot acquire"
-    [[ ${1:-} == hold ]] || tool open vda || fail "cannot open"
+}
+
+ready() {
+    hold
+    tool open vda || fail "cannot open"
 }
 
 stop() {
@@ -95,6 +99,14 @@ control() {
 
 field() {
     control '{"do":"status"}' | jq -r ".$1"
+}
+
+field_is() { # NAME VALUE
+    [[ $(field "$1") == "$2" ]]
+}
+
+field_over() { # NAME VALUE
+    [[ $(field "$1") -gt $2 ]]
 }
 
 state() {

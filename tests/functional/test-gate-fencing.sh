@@ -21,13 +21,13 @@ for ((round = 0; round < ROUNDS; round++)); do
     start || fail "no gate"
     ready
     qemu-img bench -w --pattern=65 -f raw -c 100000000 -d 16 -s 4096 "$NBD" \
-        >bench 2>&1 &
+        >bench.out 2>&1 &
     client=$!
-    wait_until 5 eval '[[ $(field writes) -gt 1000 ]]' || fail "no load"
+    wait_until 5 field_over writes 1000 || fail "no load"
     other acquire write B 0 67108864 flush check B 0 67108864 ||
         fail "the other cannot write"
     wait "$client" 2>/dev/null
-    [[ $? == 137 ]] || fail "the client was not killed: $(cat bench)"
+    [[ $? == 137 ]] || fail "the client was not killed: $(cat bench.out)"
     wait_until 5 state fenced || fail "not fenced"
     [[ $(tr -d B <lun1 | wc -c) == 0 ]] || fail "a late write"
     [[ $(field reason) != "" ]] || fail "no reason"
@@ -45,7 +45,7 @@ state standby || fail "not replaced"
 ready
 qemu-io -f raw -c "write 0 4k" -c "sleep 60000" "$NBD" >/dev/null 2>&1 &
 client=$!
-wait_until 5 eval '[[ $(field writes) == 1 ]]' || fail "no write"
+wait_until 5 field_is writes 1 || fail "no write"
 began=$(date +%s%3N)
 other acquire || fail "the other cannot acquire"
 wait "$client" 2>/dev/null
@@ -57,10 +57,10 @@ state fenced || fail "not fenced"
 
 step "one that holds writes back is fenced too"
 start
-ready hold
+hold
 qemu-io -f raw -c "write -P 0x41 0 4k" "$NBD" >/dev/null 2>&1 &
 client=$!
-wait_until 5 eval '[[ $(field waiting) == 1 ]]' || fail "no write"
+wait_until 5 field_is waiting 1 || fail "no write"
 other acquire write B 0 4096 || fail "the other cannot acquire"
 wait "$client" 2>/dev/null
 [[ $? == 137 ]] || fail "the client was not killed"
@@ -90,7 +90,7 @@ s.sendall(struct.pack('>I', 3) + b'IHAVEOPT' + struct.pack('>II', 1, 0)); s.recv
 s.sendall(struct.pack('>IHHQQI', 0x25609513, 0, 2, 0, 0, 0)); s.recv(1)
 time.sleep(60)" &
 client=$!
-wait_until 5 eval '[[ $(grep -c "client disconnected" gate.log) -gt 0 ]]'
+wait_until 5 logged "client disconnected"
 other acquire
 wait_until 5 state fenced || fail "not fenced"
 gone "$client" && fail "it was killed"

@@ -115,13 +115,13 @@ pid=$(field pid)
 ready
 qemu-img bench -w -f raw -c 1000000 -d 4 "$NBD" >/dev/null 2>&1 &
 client=$!
-wait_until 5 eval '[[ $(field clients) == 1 ]]' || fail "no client"
+wait_until 5 field_is clients 1 || fail "no client"
 kill -TERM "$pid"
 wait_until 5 logged "signal 15 ignored" || fail "not ignored"
 kill -HUP "$pid"
 kill -KILL "$client"
 wait "$client" 2>/dev/null
-wait_until 5 eval '[[ $(field clients) == 0 ]]' || fail "client not gone"
+wait_until 5 field_is clients 0 || fail "client not gone"
 kill -TERM "$pid"
 wait_until 5 gone "$pid" || fail "did not end"
 

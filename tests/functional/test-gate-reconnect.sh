@@ -21,7 +21,7 @@ copy() { # WRITTEN BEFORE: writes 64 MiB in about 4 s
     dd if=/dev/urandom of=source bs=1M count=64 status=none
     qemu-img convert -n -r 16M -f raw -O raw source "$NBD" >out 2>&1 &
     COPY=$!
-    wait_until 5 eval "[[ \$(field written_bytes) -gt $1 ]]" || fail "no load"
+    wait_until 5 field_over written_bytes "$1" || fail "no load"
 }
 
 copied() {
@@ -35,7 +35,7 @@ ready
 copy 0
 for i in 1 2 3; do
     restart
-    wait_until 10 eval "[[ \$(field reconnects) == $i ]]" || fail "not back"
+    wait_until 10 field_is reconnects "$i" || fail "not back"
     state open || fail "not open"
     sleep 0.3 # of load between two restarts
 done
@@ -74,9 +74,9 @@ io "read 0 4k" | grep -q "1 ops" || fail "cannot read"
 state standby || fail "not in standby"
 
 step "holding stays holding"
-ready hold
+hold
 restart
-wait_until 10 eval '[[ $(field reconnects) == 1 ]]' || fail "not back"
+wait_until 10 field_is reconnects 1 || fail "not back"
 state holding || fail "not holding"
 
 step "asked to drain while the session is away"
@@ -92,9 +92,9 @@ state drained || fail "not drained"
 tool open vda || fail "cannot open"
 
 step "no right any more: fenced, and the client killed"
-qemu-img bench -w -f raw -c 100000000 -d 16 -s 4096 "$NBD" >bench 2>&1 &
+qemu-img bench -w -f raw -c 100000000 -d 16 -s 4096 "$NBD" >bench.out 2>&1 &
 client=$!
-wait_until 5 eval '[[ $(field in_flight) -gt 0 ]]' || fail "no load"
+wait_until 5 field_over in_flight 0 || fail "no load"
 tgt_kill
 wait_until 10 state reconnecting || fail "not noticed"
 record RUNNING 2 6

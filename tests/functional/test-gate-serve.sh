@@ -37,7 +37,7 @@ io "read -v 0 16" flush | grep -q "on.the.LUN" || fail "cannot read in standby"
 tool open vda && fail "opened without the reservation"
 qemu-io -f raw -c "write -P 0x55 1M 4k" "$NBD" >late 2>&1 &
 writer=$!
-wait_until 5 eval '[[ $(field waiting) == 1 ]]' || fail "the write does not wait"
+wait_until 5 field_is waiting 1 || fail "the write does not wait"
 before=$(sha256sum <lun1)
 tool acquire vda 4 hold && fail "acquired for another generation"
 wait_until 5 state standby || fail "not back in standby"
@@ -118,7 +118,7 @@ for bad in (b'\0' * 28, struct.pack('>IHHQQI', 0x25609513, 0, 1, 7, 0, (32 << 20
 s.close()
 PYTHON
 bad "read 64M 4k"
-wait_until 5 eval '[[ $(field client_pid) == 0 ]]' || fail "a client is left"
+wait_until 5 field_is client_pid 0 || fail "a client is left"
 
 step "a whole disk, in and out, over several connections"
 dd if=/dev/urandom of=source bs=1M count=64 status=none
@@ -132,18 +132,18 @@ python3 -c "
 import socket, time
 s = socket.socket(socket.AF_UNIX); s.connect('$SOCK'); s.recv(18); time.sleep(60)" &
 holder=$!
-wait_until 5 eval '[[ $(field clients) == 1 ]]' || fail "not connected"
+wait_until 5 field_is clients 1 || fail "not connected"
 timeout 5 nbdinfo "$NBD" >/dev/null 2>&1 && fail "a second process got in"
 control '{"do":"quit"}' | jq -e '.ok == false and .error == "busy"' >/dev/null ||
     fail "quit was not refused"
 [[ $(field client_pid) == "$holder" ]] || fail "client_pid is wrong"
 kill "$holder"
-wait_until 5 eval '[[ $(field client_pid) == 0 ]]' || fail "a client is left"
+wait_until 5 field_is client_pid 0 || fail "a client is left"
 
 step "drain"
-qemu-img bench -w -f raw -c 20000 -d 16 -s 4096 "$NBD" >bench 2>&1 &
+qemu-img bench -w -f raw -c 20000 -d 16 -s 4096 "$NBD" >bench.out 2>&1 &
 writer=$!
-wait_until 5 eval '[[ $(field in_flight) -gt 0 ]]' || fail "no load"
+wait_until 5 field_over in_flight 0 || fail "no load"
 tool drain vda || fail "cannot drain"
 state drained || fail "not drained"
 [[ $(field in_flight) == 0 ]] || fail "something is in flight"
@@ -151,7 +151,7 @@ before=$(sha256sum <lun1)
 tool drain vda || fail "drain is not idempotent"
 [[ $(sha256sum <lun1) == "$before" ]] || fail "a write after the drain"
 tool open vda || fail "cannot open again"
-wait "$writer" || fail "bench: $(cat bench)"
+wait "$writer" || fail "bench: $(cat bench.out)"
 
 step "another generation is another acquire"
 record RUNNING 1 6
