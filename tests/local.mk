@@ -66,3 +66,8 @@ tests_functional_vault_lun_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 noinst_PROGRAMS += tests/bench/bare-stream
 tests_bench_bare_stream_SOURCES = tests/bench/bare-stream.c
 tests_bench_bare_stream_LDADD = $(LIBISCSI_LIBS)
+
+# Several nodes against each other.
+noinst_PROGRAMS += tests/functional/lun-race
+tests_functional_lun_race_SOURCES = tests/functional/lun-race.c
+tests_functional_lun_race_LDADD = src/lib/libqmcore.la

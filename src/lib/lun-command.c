@@ -16,6 +16,7 @@
 #include "lun-internal.h"
 
 #define TRIES_MAX 16           /* of answers that say "again" */
+#define UA_MAX    1000         /* of unit attentions: a target queues them */
 #define PAUSE_MIN (10 * QM_MS) /* before a command put off goes out again */
 #define PAUSE_MAX (100 * QM_MS)
 
@@ -90,7 +91,8 @@ on_answer(struct iscsi_context *iscsi, int scsi_status, void *data,
         put_off(c, MIN(PAUSE_MIN << MIN(c->tries, 4), PAUSE_MAX));
         return;
     case QM_VERDICT_AGAIN:
-        if (c->tries < TRIES_MAX) {
+        if (c->tries <
+            (status.key == SCSI_SENSE_UNIT_ATTENTION ? UA_MAX : TRIES_MAX)) {
             put_off(c, 0);
             return;
         }

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -143,7 +144,8 @@ typedef struct {
     const qm_lun_params *params;
     const char *initiator;
     const char *portal; /* where we try now */
-    int64_t deadline;
+    int64_t deadline;   /* of all attempts */
+    int64_t limit;      /* of this one */
     struct iscsi_context *iscsi;
     bool connected, done;
     int status;
@@ -234,7 +236,7 @@ attempt_failed(login *l, GError **error)
 {
     const char *portal = l->params->url->portal;
 
-    if (!l->done && qm__passed(l->deadline)) {
+    if (!l->done && qm__passed(l->limit)) {
         g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
                     "iSCSI portal %s (%s) did not answer in time", portal,
                     l->portal);
@@ -300,13 +302,14 @@ attempt(login *l, GError **error)
         return false;
     if (iscsi_connect_async(l->iscsi, l->portal, on_connect, l) != 0)
         note(l, l->iscsi, SCSI_STATUS_ERROR);
+    else /* a child that kept it would keep the session alive */
+        (void) fcntl(iscsi_get_fd(l->iscsi), F_SETFD, FD_CLOEXEC);
     while (!l->done) {
         struct pollfd p = {.fd = iscsi_get_fd(l->iscsi),
                            .events = (short) iscsi_which_events(l->iscsi)};
 
-        if (qm__passed(l->deadline) ||
-            (poll(&p, 1, qm__remaining_ms(l->deadline)) < 0 &&
-             errno != EINTR) ||
+        if (qm__passed(l->limit) ||
+            (poll(&p, 1, qm__remaining_ms(l->limit)) < 0 && errno != EINTR) ||
             iscsi_service(l->iscsi, p.revents) < 0)
             break;
     }
@@ -324,7 +327,8 @@ discard(login *l)
     g_clear_pointer(&l->why, g_free);
 }
 
-/* Tries each address that a portal's name stands for. */
+/* Tries each address that a portal's name stands for; each gets its share of
+ * the time that is left. */
 static bool
 try_portal(login *l, const char *portal, GError **error)
 {
@@ -336,6 +340,8 @@ try_portal(login *l, const char *portal, GError **error)
     for (guint i = 0; i < portals->len; i++) {
         g_clear_error(&why);
         l->portal = portals->pdata[i];
+        l->limit =
+            qm__deadline_in(qm__remaining(l->deadline) / (portals->len - i));
         if (attempt(l, &why))
             return true;
         discard(l);

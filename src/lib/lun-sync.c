@@ -14,22 +14,28 @@
 #define DEPTH 4 /* commands in flight: enough to keep the link busy */
 
 void
-qm__lun_turn(qm_lun *lun, int64_t deadline)
+qm__lun_wait(qm_lun *lun, int64_t until)
 {
     struct pollfd p = {.fd = qm__lun_fd(lun), .events = qm__lun_events(lun)};
     int due = qm__lun_timeout(lun);
-    int wait = qm__remaining_ms(deadline);
+    int wait = qm__remaining_ms(until);
 
-    if (qm__passed(deadline)) {
-        qm__lun_lose(lun, "no answer in time");
-        qm__lun_fail(lun);
-        return;
-    }
     if (due >= 0)
         wait = MIN(wait, due);
     if (poll(&p, 1, wait) < 0 && errno != EINTR)
         p.revents = POLLERR;
     (void) qm__lun_service(lun, p.revents); /* callers look at the session */
+}
+
+void
+qm__lun_turn(qm_lun *lun, int64_t deadline)
+{
+    if (!qm__passed(deadline)) {
+        qm__lun_wait(lun, deadline);
+        return;
+    }
+    qm__lun_lose(lun, "no answer in time");
+    qm__lun_fail(lun);
 }
 
 bool

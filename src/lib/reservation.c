@@ -22,9 +22,10 @@
 #include "lun-internal.h"
 #include "reservation.h"
 
-#define KEYS_MAX   512 /* registrations read at once */
-#define ROUNDS_MAX 4   /* of removing registrants that keep coming */
-#define OUT_LENGTH 24  /* bytes: PERSISTENT RESERVE OUT parameters */
+#define KEYS_MAX    512  /* registrations read at once */
+#define ROUNDS_MAX  4    /* of removing registrants that keep coming */
+#define RESET_AGAIN QM_S /* a LUN RESET without an answer is sent again */
+#define OUT_LENGTH  24   /* bytes: PERSISTENT RESERVE OUT parameters */
 
 enum { /* service actions */
        IN_READ_KEYS = 0,
@@ -268,6 +269,131 @@ check_holder(const qm_lun *lun, const qm_pr_state *state, uint64_t key,
     return false;
 }
 
+bool
+qm__pr_verify(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
+{
+    qm_pr_state state = {0};
+
+    return read_holder(lun, deadline, &state, error) &&
+           check_holder(lun, &state, key, error);
+}
+
+/* --- the barrier --------------------------------------------------------- */
+
+/* Commands of our own would be aborted by the reset, some without answer. */
+static bool
+drain(qm_lun *lun, int64_t deadline, GError **error)
+{
+    while (!lun->lost && lun->commands.length > 0)
+        qm__lun_turn(lun, deadline);
+    return !lun->lost || qm__lun_lost_error(lun, "using", deadline, error);
+}
+
+typedef struct {
+    qm_lun *lun;
+    unsigned number;
+} reset_call;
+
+static void
+on_reset(struct iscsi_context *iscsi, int status, void *data, void *opaque)
+{
+    reset_call *call = opaque;
+    qm_lun *lun = call->lun;
+
+    if (lun->iscsi == NULL) {
+        /* being torn down */
+    } else if (status != SCSI_STATUS_GOOD || data == NULL) {
+        qm__lun_lose(lun, iscsi_get_error(iscsi));
+    } else {
+        lun->reset_answered = call->number;
+        lun->reset_response = (int) *(const uint32_t *) data;
+    }
+    g_free(call);
+}
+
+static void
+send_reset(qm_lun *lun)
+{
+    reset_call *call = g_new(reset_call, 1);
+
+    *call = (reset_call){.lun = lun, .number = ++lun->resets};
+    if (iscsi_task_mgmt_async(lun->iscsi, lun->number, ISCSI_TM_LUN_RESET,
+                              UINT32_MAX, 0, on_reset, call) == 0)
+        return;
+    g_free(call);
+    qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
+    qm__lun_fail(lun);
+}
+
+/* The last one: an earlier one, answered late, would leave another under way
+ * that later looks like somebody else's. */
+static bool
+is_answered(const qm_lun *lun)
+{
+    return lun->reset_answered == lun->resets;
+}
+
+/* tgt never answers a LUN RESET when another one, of anybody, comes while
+ * both wait for the same command.  So it is sent again, unless another node
+ * was the reason: a reset by somebody who is no holder would hit the one who
+ * is. */
+static bool
+wait_reset(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
+{
+    do {
+        int64_t again = MIN(qm__deadline_in(RESET_AGAIN), deadline);
+
+        send_reset(lun);
+        while (!is_answered(lun) && !lun->lost && !qm__passed(again))
+            qm__lun_wait(lun, again);
+    } while (!is_answered(lun) && !lun->lost && !qm__passed(deadline) &&
+             (key == 0 || qm__pr_verify(lun, key, deadline, error)) &&
+             !is_answered(lun));
+    return is_answered(lun) && !lun->lost;
+}
+
+static bool
+check_response(const qm_lun *lun, GError **error)
+{
+    if (lun->reset_response == ISCSI_TMR_FUNC_COMPLETE)
+        return true;
+    g_set_error(error, QM_ERROR,
+                lun->reset_response == ISCSI_TMR_TMF_NOT_SUPPORTED
+                    ? QM_ERROR_UNSUPPORTED
+                    : QM_ERROR_IO,
+                "LUN RESET of %s: the target answers %d; without it a write "
+                "of an earlier owner could come late",
+                lun->name, lun->reset_response);
+    return false;
+}
+
+static bool
+reset(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
+{
+    GError *why = NULL;
+
+    if (!drain(lun, deadline, error))
+        return false;
+    if (!wait_reset(lun, key, deadline, &why)) {
+        /* Whether it will be done nobody knows: only a new session can ask. */
+        qm__lun_lose(lun, "LUN RESET without an answer");
+        qm__lun_fail(lun);
+        if (why == NULL)
+            return qm__lun_lost_error(lun, "LUN RESET of", deadline, error);
+        g_propagate_error(error, why);
+        return false;
+    }
+    return check_response(lun, error) && qm__lun_absorb(lun, deadline, error);
+}
+
+/* Among the unit attentions may be one that says we are fenced. */
+bool
+qm__lun_reset(qm_lun *lun, int64_t deadline, GError **error)
+{
+    return reset(lun, lun->key, deadline, error) &&
+           (lun->key == 0 || qm__pr_verify(lun, lun->key, deadline, error));
+}
+
 /* --- acquire ------------------------------------------------------------- */
 
 /* Step (1).  The keys are read first, to draw one that nobody has. */
@@ -355,15 +481,6 @@ remove_others(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
     return alone;
 }
 
-/* Commands of our own would be aborted by the reset, some without answer. */
-static bool
-drain(qm_lun *lun, int64_t deadline, GError **error)
-{
-    while (!lun->lost && lun->commands.length > 0)
-        qm__lun_turn(lun, deadline);
-    return !lun->lost || qm__lun_lost_error(lun, "using", deadline, error);
-}
-
 /* Leaves no registration behind where that gives nothing up. */
 static void
 unregister(qm_lun *lun, uint64_t key, int64_t deadline)
@@ -399,20 +516,11 @@ qm__pr_acquire(qm_lun *lun, uint16_t node_id, qm_pr_right right, void *opaque,
     if (!drain(lun, deadline, error) ||
         !register_key(lun, node_id, deadline, &key, error) ||
         !become_holder(lun, key, right, opaque, deadline, error) ||
-        !qm__lun_reset(lun, deadline, error) ||
+        !reset(lun, key, deadline, error) ||
         !remove_others(lun, key, deadline, error))
         return false;
     *ret_key = lun->key = key;
     return true;
-}
-
-bool
-qm__pr_verify(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
-{
-    qm_pr_state state = {0};
-
-    return read_holder(lun, deadline, &state, error) &&
-           check_holder(lun, &state, key, error);
 }
 
 bool
@@ -422,65 +530,4 @@ qm__pr_release(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
     return pr_out(lun, OUT_RELEASE, "releasing", key, 0, deadline, error) &&
            pr_out(lun, OUT_REGISTER, "unregistering from", key, 0, deadline,
                   error);
-}
-
-/* --- the barrier --------------------------------------------------------- */
-
-typedef struct {
-    bool done;
-    bool good; /* an answer came */
-    uint32_t response;
-} reset;
-
-static void
-on_reset(struct iscsi_context *iscsi, int status, void *data, void *opaque)
-{
-    reset *r = opaque;
-
-    r->done = true;
-    r->good = status == SCSI_STATUS_GOOD && data != NULL;
-    if (r->good)
-        r->response = *(const uint32_t *) data;
-}
-
-static bool
-check_response(const qm_lun *lun, const reset *r, GError **error)
-{
-    if (r->response == ISCSI_TMR_FUNC_COMPLETE)
-        return true;
-    g_set_error(error, QM_ERROR,
-                r->response == ISCSI_TMR_TMF_NOT_SUPPORTED
-                    ? QM_ERROR_UNSUPPORTED
-                    : QM_ERROR_IO,
-                "LUN RESET of %s: the target answers %" PRIu32
-                "; without it a write of an earlier owner could come late",
-                lun->name, r->response);
-    return false;
-}
-
-bool
-qm__lun_reset(qm_lun *lun, int64_t deadline, GError **error)
-{
-    static const char what[] = "LUN RESET of";
-    reset r = {.done = false};
-
-    if (!drain(lun, deadline, error))
-        return false;
-    if (iscsi_task_mgmt_async(lun->iscsi, lun->number, ISCSI_TM_LUN_RESET,
-                              UINT32_MAX, 0, on_reset, &r) != 0) {
-        qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
-        qm__lun_fail(lun);
-    }
-    while (!r.done && !lun->lost)
-        qm__lun_turn(lun, deadline);
-    if (!r.done || !r.good) {
-        /* Nobody knows whether it was done: only a new session can tell. */
-        qm__lun_lose(lun, "LUN RESET without an answer");
-        qm__lun_fail(lun);
-        return qm__lun_lost_error(lun, what, deadline, error);
-    }
-    /* Among the unit attentions may be one that says we are fenced. */
-    return check_response(lun, &r, error) &&
-           qm__lun_absorb(lun, deadline, error) &&
-           (lun->key == 0 || qm__pr_verify(lun, lun->key, deadline, error));
 }

@@ -240,16 +240,19 @@ write_range(qm_lun *lun, const range *r, int64_t deadline, const void *buf,
     return qm__lun_write(lun, r->start, whole, r->span, deadline, error);
 }
 
+/* A reset by another initiator may have swallowed the command without an
+ * answer: half the time for the first try. */
 static bool
 read_by_reader(lun_backend *b, const range *r, void *buf, GError **error)
 {
+    int64_t half = qm__deadline_in(qm__remaining(b->deadline) / 2);
     g_autoptr(GError) why = NULL;
 
     if (!fresh_reader(b, error))
         return false;
-    if (read_range(b->reader, r, b->deadline, buf, &why))
+    if (read_range(b->reader, r, half, buf, &why))
         return true;
-    if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST))
+    if (qm__lun_lost(b->reader))
         return fresh_reader(b, error) &&
                read_range(b->reader, r, b->deadline, buf, error);
     g_propagate_error(error, g_steal_pointer(&why));

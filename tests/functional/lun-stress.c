@@ -4,8 +4,7 @@
  * lun-stress URL ROUNDS: takeovers under load.  In each round an old owner
  * writes to all blocks with 32 commands in flight; a new one acquires the LUN
  * and, at once, stamps every block.  When the old owner has been told that it
- * is fenced, every block must carry the new owner's stamp, and no write of the
- * old one may have been acknowledged after the new one's first.
+ * is fenced, every block must still carry the new owner's stamp.
  */
 #include "config.h"
 #include <inttypes.h>
