@@ -14,14 +14,15 @@ G_BEGIN_DECLS
 
 /** What happened, or is asked for. */
 typedef enum {
-    QM_EVENT_START,          /**< run it here (start, migrate_from) */
-    QM_EVENT_STOP,           /**< stop it here */
-    QM_EVENT_PROBE,          /**< look, and settle what ended by itself */
-    QM_EVENT_MOVE,           /**< save it here for a target (migrate_to) */
-    QM_EVENT_COMMIT,         /**< the image is complete and durable */
-    QM_EVENT_ROLLBACK,       /**< the save failed before its commit */
-    QM_EVENT_LOADED,         /**< the image is loaded here, paused */
-    QM_EVENT_RESUMED,        /**< resumed here, gates still hold writes */
+    QM_EVENT_START,    /**< run it here (start, migrate_from) */
+    QM_EVENT_STOP,     /**< stop it here */
+    QM_EVENT_PROBE,    /**< look, and settle what ended by itself */
+    QM_EVENT_MOVE,     /**< save it here for a target (migrate_to) */
+    QM_EVENT_COMMIT,   /**< the image is complete and durable */
+    QM_EVENT_ROLLBACK, /**< the save failed before its commit */
+    QM_EVENT_LOADED,   /**< the image is loaded here, paused */
+    QM_EVENT_RESUMED, /**< resumed here, gates still hold writes; or about to be
+                         resumed, where no gate could hold them */
     QM_EVENT_RESTORE_FAILED, /**< the image could not be loaded here */
     QM_EVENT_POWERED_OFF,    /**< guest is off, its disks are flushed */
     QM_EVENT_DISCARD,        /**< administrator drops the saved state */

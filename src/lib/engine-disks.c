@@ -9,6 +9,8 @@
 #include <string.h>
 #include "engine.h"
 
+#define REVIVE_PAUSE (100 * QM_MS)
+
 static const qm_disk *
 disk_at(const qm_engine *e, guint i)
 {
@@ -106,8 +108,10 @@ qm__disks_drain(qm_engine *e, int64_t deadline, GError **error)
     return true;
 }
 
+/* Starts the disk's gate if it died.  @mended: set when it had. */
 static bool
-mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, GError **error)
+mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, bool *mended,
+          GError **error)
 {
     g_autoptr(GError) why = NULL;
     qm_gate_status status;
@@ -123,19 +127,61 @@ mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, GError **error)
     }
     qm__engine_report(e, "gate", "disk %s: its gate had died, started anew",
                       disk->target);
+    *mended = true;
     return qm__vm_qemu_user(e->vm, deadline, &uid, &gid, error) &&
            start_gate(e, disk, uid, gid, deadline, error) &&
            qm__gate_acquire(qm__engine_uuid(e), disk->target,
                             e->record.generation, false, deadline, error);
 }
 
+/* Does QEMU use the disk's gate? */
+static bool
+is_connected(qm_engine *e, const qm_disk *disk, int64_t deadline)
+{
+    g_autoptr(GError) ignored = NULL;
+    qm_gate_status status;
+
+    return disk->read_only ||
+           (qm__gate_get_status(qm__engine_uuid(e), disk->target, deadline,
+                                &status, &ignored) &&
+            status.client_pid != 0);
+}
+
+/* QEMU paused the guest when its disk failed.  It connects again when it has a
+ * request to repeat, which may come before the gate: so more than once. */
+static bool
+revive(qm_engine *e, int64_t deadline, GError **error)
+{
+    for (;;) {
+        qm_vm_state state;
+        bool connected = true;
+
+        if (!qm__vm_get_state(e->vm, deadline, &state, error))
+            return false;
+        for (guint i = 0; i < e->dom->disks->len; i++)
+            connected &= is_connected(e, disk_at(e, i), deadline);
+        if (state == QM_VM_RUNNING && connected)
+            return true;
+        if (qm__passed(deadline)) {
+            g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
+                        "QEMU does not come back to its disks");
+            return false;
+        }
+        if (state != QM_VM_RUNNING && !qm__vm_resume(e->vm, deadline, error))
+            return false;
+        g_usleep(REVIVE_PAUSE);
+    }
+}
+
 bool
 qm__disks_mend(qm_engine *e, int64_t deadline, GError **error)
 {
+    bool mended = false;
+
     for (guint i = 0; i < e->dom->disks->len; i++)
-        if (!mend_gate(e, disk_at(e, i), deadline, error))
+        if (!mend_gate(e, disk_at(e, i), deadline, &mended, error))
             return about(disk_at(e, i), error);
-    return true;
+    return !mended || revive(e, deadline, error);
 }
 
 /* Without a domain a gate has nothing to write: one that does not end costs a

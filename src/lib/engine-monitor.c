@@ -76,7 +76,7 @@ look(qm_engine *e, bool *ret_running, GError **error)
 
     if (!qm_vault_read_record(e->vault, &e->record, error) ||
         !qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state, error) ||
-        !qm__engine_facts(e, &e->record, &facts, error))
+        !qm__engine_facts(e, &e->record, QM_EVENT_PROBE, &facts, error))
         return false;
     qm_lifecycle_decide(&e->record, QM_EVENT_PROBE, &facts, &d);
     if (d.row->action == QM_ACTION_REFUSE) {

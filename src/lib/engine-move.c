@@ -15,7 +15,7 @@ is_done(qm_engine *e, bool *ret_done, GError **error)
     qm_decision d;
 
     if (!qm_vault_read_record(e->vault, &e->record, error) ||
-        !qm__engine_facts(e, &e->record, &facts, error))
+        !qm__engine_facts(e, &e->record, QM_EVENT_MOVE, &facts, error))
         return false;
     qm_lifecycle_decide(&e->record, QM_EVENT_MOVE, &facts, &d);
     *ret_done = d.row->action == QM_ACTION_DESTROY;

@@ -113,6 +113,28 @@ total_pause(qm_engine *e, uint64_t saved_sequence)
 }
 
 static bool
+resume(qm_engine *e, GError **error)
+{
+    return qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error);
+}
+
+/* The image is stale from the guest's first write on.  Gates hold writes back
+ * until the record says so; where a disk has none, the record has to say so
+ * first, and a node that dies in between boots the VM anew. */
+static bool
+run(qm_engine *e, const qm_figures *figures, GError **error)
+{
+    bool held = e->dom->n_disks == e->dom->disks->len;
+    qm_decision d;
+
+    return (!held || resume(e, error)) &&
+           qm__engine_transition(e, QM_EVENT_RESUMED, figures, e->t.end, &d,
+                                 error) &&
+           (held || resume(e, error)) &&
+           qm__disks_open(e, qm__engine_call(e, e->t.end), error);
+}
+
+static bool
 take_over(qm_engine *e, int64_t began, GError **error)
 {
     qm_figures figures = {0};
@@ -125,14 +147,10 @@ take_over(qm_engine *e, int64_t began, GError **error)
         return false;
     qm__engine_report(e, "takeover", "vault and disks in %" PRIi64 " ms",
                       (qm__now() - taking) / QM_MS);
-    if (!qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error))
-        return false;
     figures.bytes = d.next.image_length;
     figures.duration_us = qm__now() - began;
     figures.pause_us = total_pause(e, saved);
-    if (!qm__engine_transition(e, QM_EVENT_RESUMED, &figures, e->t.end, &d,
-                               error) ||
-        !qm__disks_open(e, qm__engine_call(e, e->t.end), error))
+    if (!run(e, &figures, error))
         return false;
     qm__engine_report(e, "resume", "guest runs, paused for %" PRIi64 " ms",
                       figures.pause_us / QM_MS);

@@ -183,7 +183,7 @@ run_here(qm_engine *e, GError **error)
         qm_facts facts;
         bool settled;
 
-        if (!qm__engine_facts(e, &e->record, &facts, error))
+        if (!qm__engine_facts(e, &e->record, QM_EVENT_START, &facts, error))
             return false;
         qm_lifecycle_decide(&e->record, QM_EVENT_START, &facts, &d);
         /* Leftovers go before the record says that this node boots it. */

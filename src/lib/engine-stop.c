@@ -149,7 +149,7 @@ settle(qm_engine *e, GError **error)
     qm_facts facts;
     qm_decision d;
 
-    if (!qm__engine_facts(e, &e->record, &facts, error))
+    if (!qm__engine_facts(e, &e->record, QM_EVENT_STOP, &facts, error))
         return false;
     qm_lifecycle_decide(&e->record, QM_EVENT_STOP, &facts, &d);
     if (d.row->action == QM_ACTION_DESTROY_FIRST &&

@@ -183,17 +183,23 @@ see_owner(qm_engine *e, const qm_record *record, qm_owner *ret_owner,
     return true;
 }
 
+/* Not in the middle of a save: its guest waits. */
+static bool
+image_matters(qm_event event)
+{
+    return event != QM_EVENT_MOVE && event != QM_EVENT_COMMIT;
+}
+
 /* The image matters only where a save was cut off. */
 static bool
-see_image(qm_engine *e, const qm_record *record, qm_image_state *ret_image,
+see_image(qm_engine *e, const qm_record *record, qm_facts *facts,
           GError **error)
 {
     qm_store *store;
-    uint64_t length;
     bool complete = false;
     g_autoptr(GError) why = NULL;
 
-    *ret_image = QM_IMAGE_INCOMPLETE;
+    facts->image = QM_IMAGE_INCOMPLETE;
     if (record->state != QM_STATE_SAVING)
         return true;
     if (!qm__vault_image(e->vault, record->image_id, false, &store, &why)) {
@@ -203,10 +209,12 @@ see_image(qm_engine *e, const qm_record *record, qm_image_state *ret_image,
         return false;
     }
     if (!qm__image_check(store, qm__engine_uuid(e), record->image_id, e->t.work,
-                         &complete, &length, error))
+                         &complete, &facts->image_length, error))
         return false;
     if (complete)
-        *ret_image = QM_IMAGE_COMPLETE;
+        facts->image = QM_IMAGE_COMPLETE;
+    else
+        facts->image_length = 0;
     return true;
 }
 
@@ -220,8 +228,8 @@ see_policy(const qm_engine *e, const qm_record *record)
 }
 
 bool
-qm__engine_facts(qm_engine *e, const qm_record *record, qm_facts *facts,
-                 GError **error)
+qm__engine_facts(qm_engine *e, const qm_record *record, qm_event event,
+                 qm_facts *facts, GError **error)
 {
     qm_facts f = {.self = *qm__cluster_self(e->cluster),
                   .restore = see_policy(e, record),
@@ -231,7 +239,8 @@ qm__engine_facts(qm_engine *e, const qm_record *record, qm_facts *facts,
     if (!see_owner(e, record, &f.owner, error) ||
         !see_domain(e, &f.domain, error))
         return false;
-    if (f.owner != QM_OWNER_ALIVE && !see_image(e, record, &f.image, error))
+    if (f.owner != QM_OWNER_ALIVE && image_matters(event) &&
+        !see_image(e, record, &f, error))
         return false;
     *facts = f;
     return true;
@@ -298,7 +307,7 @@ try_transition(qm_engine *e, qm_event event, const qm_figures *figures,
 {
     qm_facts facts;
 
-    if (!qm__engine_facts(e, &e->record, &facts, error))
+    if (!qm__engine_facts(e, &e->record, event, &facts, error))
         return false;
     if (figures->target != NULL)
         facts.target = *figures->target;

@@ -80,9 +80,10 @@ const uint8_t *qm__engine_uuid(const qm_engine *e);
 /* Deadline of one short call within @limit. */
 int64_t qm__engine_call(const qm_engine *e, int64_t limit);
 
-/* Fills @facts for @record: owner, domain, image, policy. */
-bool qm__engine_facts(qm_engine *e, const qm_record *record, qm_facts *facts,
-                      GError **error);
+/* Fills @facts for @record and what @event needs: owner, domain, image,
+ * policy. */
+bool qm__engine_facts(qm_engine *e, const qm_record *record, qm_event event,
+                      qm_facts *facts, GError **error);
 /* Acquires the vault; @right decides with the record as it is now. */
 bool qm__engine_acquire(qm_engine *e, qm_right_fn right, int64_t deadline,
                         GError **error);
@@ -112,8 +113,8 @@ bool
 qm__disks_acquire(qm_engine *e, bool hold, int64_t deadline, GError **error);
 bool qm__disks_open(qm_engine *e, int64_t deadline, GError **error);
 bool qm__disks_drain(qm_engine *e, int64_t deadline, GError **error);
-/* Starts gates that died, so that a save can flush through them; what QEMU had
- * not got answered waits in its devices' state and goes with the image. */
+/* Starts gates that died, and waits until QEMU is back at them: requests that
+ * it had not got answered are repeated, nothing is lost. */
 bool qm__disks_mend(qm_engine *e, int64_t deadline, GError **error);
 void qm__disks_stop(qm_engine *e, int64_t deadline);
 /* All gates owner of this generation and able to serve? */

@@ -6,8 +6,10 @@
 # installed quickmig, and VMs on it.
 #
 #   cluster_up [NODES]             a lab of our own; torn down at exit
-#   vm_create NAME [lun|dir] [PARAM=VALUE...] -- [vm-xml OPTION...]
-#                                  disk LUN, vault, resource; not started
+#   vm_create NAME lun|dir|file [PARAM=VALUE...] -- [vm-xml OPTION...]
+#                                  disk, vault, resource; not started.  lun:
+#                                  both LUNs; dir: the vault is a directory;
+#                                  file: the disk is a file, too
 #   vm_start NAME                  enables it and waits for ticks
 #   vm_node NAME                   where Pacemaker says it runs
 #   vm_wait_node NAME NODE [S]     runs there, cluster settled
@@ -108,7 +110,7 @@ cluster_idle() {
 
 vm_vault_create() {
     local name=$1 kind=$2
-    if [[ $kind == dir ]]; then
+    if [[ $kind != lun ]]; then
         VM_VAULT[$name]=$SHARED/$name
         on n1 mkdir -p "$SHARED/$name"
     else
@@ -119,16 +121,35 @@ vm_vault_create() {
         die "vault create failed"
 }
 
+# The disk, as an option of vm-xml.
+vm_disk_create() {
+    if [[ $2 == file ]]; then
+        install -m 666 /dev/null "$QM_LAB_DIR/shared/$1.img"
+        truncate -s "${DISK_SIZE:-64M}" "$QM_LAB_DIR/shared/$1.img"
+        echo "--disk-file $SHARED/$1.img"
+    else
+        echo "--disk-url $(lab lun create "$1-disk" "${DISK_SIZE:-64M}")"
+    fi
+}
+
+vm_disk_path() {
+    if [[ -e $QM_LAB_DIR/shared/$1.img ]]; then
+        echo "$QM_LAB_DIR/shared/$1.img"
+    else
+        lab lun path "$1-disk"
+    fi
+}
+
 vm_create() {
-    local name=$1 kind=${2:-lun} params=() url
-    shift 2 || shift
+    local name=$1 kind=$2 params=() disk
+    shift 2
     while [[ $# -gt 0 && $1 != -- ]]; do
         params+=("$1")
         shift
     done
     shift || true
-    url=$(lab lun create "$name-disk" "${DISK_SIZE:-64M}")
-    lab vm-xml "$name" --disk-url "$url" "$@" >"$QM_LAB_DIR/$name.xml"
+    read -ra disk <<<"$(vm_disk_create "$name" "$kind")"
+    lab vm-xml "$name" "${disk[@]}" "$@" >"$QM_LAB_DIR/$name.xml"
     vm_vault_create "$name" "$kind"
     on n1 crm configure primitive "$name" ocf:quickmig:VirtualMachine \
         params vault="${VM_VAULT[$name]}" "${params[@]}" \
@@ -196,7 +217,7 @@ vm_remember() {
 }
 
 vm_disk_ok() {
-    disk_log_check "$(lab lun path "$1-disk")" --min-seq "${2:-1}" \
+    disk_log_check "$(vm_disk_path "$1")" --min-seq "${2:-1}" \
         >/dev/null || die "disk log of $1 is broken"
 }
 

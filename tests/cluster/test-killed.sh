@@ -63,7 +63,7 @@ for ms in 40 150 700 1600; do
     cut_off n1 $ms migrate_to OCF_RESKEY_CRM_meta_migrate_target=n2
     settle
 done
-for ms in 500; do
+for ms in 100 700; do
     say "stop killed after $ms ms"
     cut_off n1 $ms stop
     settle

@@ -44,6 +44,18 @@ there_and_back() {
     check_gates "$name" "$to" "$from"
 }
 
+# A disk without a gate: the record says RUNNING before the guest does.
+file_disk() {
+    local to
+    to=$(other_node "$(vm_node vm3)")
+    vm_remember vm3
+    say "vm3: crm resource move, its disk is a file"
+    vm_move vm3 "$to"
+    vm_same_boot vm3
+    on n1 crm resource stop vm3 >/dev/null 2>&1
+    cluster_idle
+}
+
 standby() {
     local node
     vm_move vm1 n3
@@ -69,6 +81,9 @@ vm_start vm1
 vm_start vm2
 there_and_back vm1
 there_and_back vm2
+vm_create vm3 file -- --ip 10.77.0.103
+vm_start vm3
+file_disk
 standby
 grep -h 'commit:\|resume:\|takeover:' "$QM_LAB_DIR"/nodes/*/log/quickmig/*.log |
     sort | tail -n 24

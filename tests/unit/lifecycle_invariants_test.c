@@ -170,7 +170,7 @@ committed_image_survives(const combo *c, const qm_decision *d)
     if (from == QM_STATE_SAVED && c->event == QM_EVENT_DISCARD)
         return to == QM_STATE_OFF;
     if (from == QM_STATE_RESTORING && c->event == QM_EVENT_RESUMED)
-        return to == QM_STATE_RUNNING && c->facts.domain == QM_DOMAIN_RUNNING;
+        return to == QM_STATE_RUNNING && c->facts.domain != QM_DOMAIN_NONE;
     return c->event == QM_EVENT_START && c->facts.restore == QM_RESTORE_BOOT &&
            to == QM_STATE_RUNNING && d->row->action == QM_ACTION_COLD_BOOT;
 }

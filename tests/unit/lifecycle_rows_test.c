@@ -94,7 +94,7 @@ static const rule rules[] = {
     RULE(RUNNING, LOADED, SELF | OLD | GONE | ALIVE, D_ANY, I_ANY, R_ANY,
          RUNNING, 0, 0, REFUSE),
     /* resumed, gates still holding writes */
-    RULE(RESTORING, RESUMED, SELF, RUNS, I_ANY, R_ANY, RUNNING, 0, 0,
+    RULE(RESTORING, RESUMED, SELF, HERE, I_ANY, R_ANY, RUNNING, 0, 0,
          OPEN_GATES),
     RULE(RUNNING, RESUMED, SELF, RUNS, I_ANY, R_ANY, RUNNING, 0, 0,
          OPEN_GATES),
