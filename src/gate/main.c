@@ -346,6 +346,7 @@ serve_in_background(program *p)
     }
     if (child != 0) {
         close(fds[1]);
+        gate_settings_free(p->settings);
         return await_report(fds[0]);
     }
     close(fds[0]);

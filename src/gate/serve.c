@@ -16,6 +16,7 @@
 
 #define TICK          (1 * QM_S)
 #define SILENCE_LIMIT (5 * QM_S)  /* a ping not answered: session lost */
+#define HANG_MARGIN   (5 * QM_S)  /* beyond the reconnect limit */
 #define STUCK_LIMIT   (60 * QM_S) /* one command, of a target that answers */
 
 /* --- every second -------------------------------------------------------- */
@@ -72,6 +73,10 @@ tick(gate *g)
         poll_holder(g);
         check_silence(g);
     }
+    /* The helper ends by itself at the limit, unless something hangs it. */
+    if (g->state == QM_GATE_RECONNECTING &&
+        qm__now() > g->give_up_at + HANG_MARGIN)
+        gate_must_fence(g, "not taken again in time: an attempt hangs");
     if (g->state == QM_GATE_FENCED)
         clients_kill(g); /* one that could not be killed before */
 }
