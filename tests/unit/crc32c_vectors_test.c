@@ -111,6 +111,21 @@ large_buffers_agree(void **state)
                      qm__crc32c_portable(0, buf, length));
 }
 
+/* Around the places where lanes are put together. */
+static void
+lanes_are_put_together(void **state)
+{
+    static const size_t lanes = 3 * 8192;
+    g_autofree uint8_t *buf = g_malloc(3 * lanes + 32);
+
+    fill(buf, 3 * lanes + 32);
+    for (size_t n = 1; n <= 3; n++)
+        for (size_t length = n * lanes - 17; length <= n * lanes + 17; length++)
+            for (uint32_t seed = 0; seed < 2; seed++)
+                assert_int_equal(qm__crc32c(seed, buf + 5, length),
+                                 qm__crc32c_portable(seed, buf + 5, length));
+}
+
 int
 main(void)
 {
@@ -119,6 +134,7 @@ main(void)
         cmocka_unit_test(all_lengths_and_alignments),
         cmocka_unit_test(continued_anywhere),
         cmocka_unit_test(large_buffers_agree),
+        cmocka_unit_test(lanes_are_put_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
