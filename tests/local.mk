@@ -71,3 +71,8 @@ tests_bench_bare_stream_LDADD = $(LIBISCSI_LIBS)
 noinst_PROGRAMS += tests/functional/lun-race
 tests_functional_lun_race_SOURCES = tests/functional/lun-race.c
 tests_functional_lun_race_LDADD = src/lib/libqmcore.la
+
+# An image through our own reader and writer; see tests/bench/stream.sh.
+noinst_PROGRAMS += tests/bench/stream
+tests_bench_stream_SOURCES = tests/bench/stream.c
+tests_bench_stream_LDADD = src/lib/libqmcore.la

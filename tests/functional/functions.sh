@@ -21,6 +21,7 @@
 #   tgt_kill                       ends tgtd, which forgets its reservations
 #   tgt_target TID IQN             a target that everybody may log in to
 #   tgt_lun TID LUN FILE SIZE      makes FILE when it is not there
+#   tgt_tune TID                   parameters for large transfers
 
 set -u
 
@@ -150,4 +151,14 @@ tgt_lun() {
     [[ -e $3 ]] || truncate -s "$4" "$3"
     tgtadm --lld iscsi --op new --mode logicalunit --tid "$1" --lun "$2" \
         --backing-store "$3" || fail "no LUN $2"
+}
+
+tgt_tune() {
+    local set
+    for set in MaxRecvDataSegmentLength=262144 MaxXmitDataSegmentLength=262144 \
+        FirstBurstLength=262144 MaxBurstLength=1048576 InitialR2T=No \
+        ImmediateData=Yes MaxOutstandingR2T=8; do
+        tgtadm --lld iscsi --op update --mode target --tid "$1" \
+            --name "${set%=*}" --value "${set#*=}" || fail "cannot set $set"
+    done
 }
