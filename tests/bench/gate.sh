@@ -17,6 +17,7 @@ ROUNDS=${1:-3}
 CASES=("${@:2}")
 [[ ${#CASES[@]} -gt 0 ]] || CASES=(4k:1 4k:16 4k:64 64k:16 1M:8)
 begin "$@"
+# shellcheck disable=SC2034 # of functions.sh: nothing to clean in here
 CLEANUP=()
 
 tune() {
@@ -63,6 +64,7 @@ tune
 tgtadm --lld iscsi --op new --mode logicalunit --tid 1 --lun 2 \
     --backing-store /run/lun1 || fail "no second LUN"
 builtin=iscsi://$TGT_PORTAL/$IQN/2
+# shellcheck disable=SC2119 # no options
 gate
 ready
 for c in "${CASES[@]}"; do
