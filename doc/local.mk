@@ -12,6 +12,7 @@ dist_man_MANS = \
 
 dist_doc_DATA = \
 	doc/architecture.md \
+	doc/performance.md \
 	doc/protocol.md \
 	doc/tutorial.md \
 	$(NULL)

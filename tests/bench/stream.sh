@@ -57,7 +57,9 @@ jq -rs 'def median: sort | .[length / 2 | floor];
      load_pipe_mb_s: of(.what == "load" and .through == "pipe")} |
     .save_ratio = (.save_mb_s / .bare_write_mb_s * 100 | round / 100) |
     .load_ratio = (.load_mb_s / .bare_read_mb_s * 100 | round / 100) |
+    .save_pipe_ratio = (.save_pipe_mb_s / .bare_write_mb_s * 100 | round / 100) |
+    .load_pipe_ratio = (.load_pipe_mb_s / .bare_read_mb_s * 100 | round / 100) |
     "            bare   memory     pipe   MB/s",
-    "save    \(.bare_write_mb_s)    \(.save_mb_s)    \(.save_pipe_mb_s)   ratio \(.save_ratio)",
-    "load    \(.bare_read_mb_s)    \(.load_mb_s)    \(.load_pipe_mb_s)   ratio \(.load_ratio)",
+    "save    \(.bare_write_mb_s)    \(.save_mb_s)    \(.save_pipe_mb_s)   ratio \(.save_ratio) / \(.save_pipe_ratio)",
+    "load    \(.bare_read_mb_s)    \(.load_mb_s)    \(.load_pipe_mb_s)   ratio \(.load_ratio) / \(.load_pipe_ratio)",
     ({stream: .} | tojson)' /run/samples
