@@ -175,14 +175,17 @@ acquire_failed(gate *g, const GError *error)
 static void
 reconnect_failed(gate *g, const GError *error)
 {
+    /* The last attempt was cut short by the limit: an earlier one tells. */
+    bool cut = g_error_matches(error, QM_ERROR, QM_ERROR_TIMEOUT);
     g_autofree char *why = NULL;
 
     if (g_error_matches(error, QM_ERROR, QM_ERROR_REFUSED) ||
         g_error_matches(error, QM_ERROR, QM_ERROR_FOREIGN)) {
         gate_must_fence(g, error->message);
     } else if (qm__passed(g->give_up_at)) {
-        why = g_strdup_printf("not taken again within %u s: %s",
-                              g->settings->reconnect_limit_s, error->message);
+        why = g_strdup_printf(
+            "not taken again within %u s: %s", g->settings->reconnect_limit_s,
+            cut && g->reason != NULL ? g->reason : error->message);
         gate_must_fence(g, why);
     } else {
         note_trouble(g, "cannot be taken again yet", error);
