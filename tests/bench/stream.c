@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include "image.h"
 #include "timeouts.h"
@@ -33,6 +34,16 @@ typedef struct {
     uint8_t *data; /* NULL: read and forget */
     size_t length;
 } peer;
+
+/* Of this thread, µs: what our side of it costs. */
+static int64_t
+cpu_time(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t) t.tv_sec * QM_S + t.tv_nsec / 1000;
+}
 
 static void
 die(const char *what, const GError *error)
@@ -164,7 +175,7 @@ measure(const char *url, bool saving, size_t length, bool use_pipe)
     pthread_t thread;
     qm_record record;
     int fd = -1;
-    int64_t took;
+    int64_t took, cpu;
 
     if (!qm_vault_open(&params, soon(), &v, &error) ||
         (saving && !qm_vault_acquire(v, yes, NULL, soon(), &record, &error)))
@@ -175,17 +186,19 @@ measure(const char *url, bool saving, size_t length, bool use_pipe)
     else
         fd = open("/dev/null", O_WRONLY);
     took = qm__now();
+    cpu = cpu_time();
     if (use_pipe)
         fd = through_pipe(&p, &thread);
     transfer(v, saving, fd);
+    cpu = cpu_time() - cpu;
     close(fd);
     if (use_pipe)
         (void) pthread_join(thread, NULL);
     took = qm__now() - took;
     printf("{\"what\": \"%s\", \"through\": \"%s\", \"mib\": %zu, "
-           "\"mb_per_s\": %.0f}\n",
+           "\"mb_per_s\": %.0f, \"cpu_ms\": %.0f}\n",
            saving ? "save" : "load", use_pipe ? "pipe" : "memory", length / MIB,
-           (double) length / (double) took);
+           (double) length / (double) took, (double) cpu / 1000);
 }
 
 int
