@@ -18,15 +18,14 @@
 #include <glib.h>
 #include "nbd.h"
 
-#define IN_SIZE       65536 /* bytes of the input buffer */
-#define IN_SMALL      4096  /* bytes read ahead between large writes */
-#define LARGE         16384 /* bytes: a write worth a read of its own */
-#define READ_ROUNDS   8     /* system calls before others get their turn */
-#define BATCH         64    /* pieces in one sendmsg() */
-#define MAX_REQUESTS  256   /* under way, of one connection */
-#define MAX_BYTES     (64u * 1024 * 1024) /* of their data */
-#define MAX_HELLO     (256 * 1024)        /* bytes of handshake not yet sent */
-#define SOCKET_BUFFER (4 * 1024 * 1024)
+#define IN_SIZE      65536 /* bytes of the input buffer */
+#define IN_SMALL     4096  /* bytes read ahead between large writes */
+#define LARGE        16384 /* bytes: a write worth a read of its own */
+#define READ_ROUNDS  8     /* system calls before others get their turn */
+#define BATCH        64    /* pieces in one sendmsg() */
+#define MAX_REQUESTS 256   /* under way, of one connection */
+#define MAX_BYTES    (64u * 1024 * 1024) /* of their data */
+#define MAX_HELLO    (256 * 1024)        /* bytes of handshake not yet sent */
 
 typedef enum { PHASE_FLAGS, PHASE_OPTIONS, PHASE_TRANSMISSION } conn_phase;
 
@@ -60,10 +59,9 @@ nbd_conn_new(int fd, const nbd_export *export, request_pool *pool,
              nbd_submit submit, void *opaque)
 {
     nbd_conn *c = g_new0(nbd_conn, 1);
-    int size = SOCKET_BUFFER;
 
-    /* Larger buffers are only faster; without the right to them it works. */
-    (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    /* The default size of the socket's buffers stays: what lies in larger
+     * ones has left the cache when the client takes it. */
     c->fd = fd;
     c->why = "";
     c->export = export;

@@ -18,6 +18,7 @@ CASES=("${@:2}")
 [[ ${#CASES[@]} -gt 0 ]] || CASES=(4k:1 4k:16 4k:64 64k:16 1M:8)
 begin "$@"
 # shellcheck disable=SC2034 # of functions.sh: nothing to clean in here
+# shellcheck disable=SC2034 # functions.sh uses it
 CLEANUP=()
 
 tune() {
@@ -39,23 +40,18 @@ requests() { # SIZE: enough for about a second
 }
 
 measure() { # WHERE SIZE DEPTH DIRECTION: requests a second
-    local count seconds args=(-f raw -t none -n)
+    local count seconds args=(-f raw -t none)
     count=$(requests "$2")
     [[ $3 -gt 1 ]] || count=$((count / 4))
     [[ $4 == read ]] || args+=(-w)
-    [[ $1 == nbd* ]] || args=("${args[@]/-n/}")
-    # shellcheck disable=SC2206
-    args=(${args[@]})
-    seconds=$(qemu-img bench "${args[@]}" -c "$count" -d "$3" -s "$2" "$1" |
-        sed -n 's/^Run completed in \(.*\) seconds.*/\1/p')
+    seconds=$(qemu-img bench "${args[@]}" -c "$count" -d "$3" -s "$2" "$1" \
+        2>/dev/null | sed -n 's/^Run completed in \(.*\) seconds.*/\1/p')
     [[ -n $seconds ]] || fail "no figure: $*"
     jq -n "$count / $seconds"
 }
 
-truncate -s 0 lun1
-rm -f lun1
 tgtadm --lld iscsi --op delete --mode logicalunit --tid 1 --lun 1
-dd if=/dev/zero of=lun1 bs=1M count=64 status=none
+dd if=/dev/zero of=lun1 bs=1M count=64 conv=notrunc status=none
 tgt_lun 1 1 /run/lun1 64M
 tune
 
@@ -65,7 +61,7 @@ tgtadm --lld iscsi --op new --mode logicalunit --tid 1 --lun 2 \
     --backing-store /run/lun1 || fail "no second LUN"
 builtin=iscsi://$TGT_PORTAL/$IQN/2
 # shellcheck disable=SC2119 # no options
-gate
+gate ''
 ready
 for c in "${CASES[@]}"; do
     for direction in read write; do
