@@ -84,7 +84,7 @@ edits() {
         grep -q "runs on $here" || die "edit on $there"
     describe "$here" here
     ends "$here" 0 quickmig vault edit vm1 --xml $WORK/vm1.xml >/dev/null
-    ends "$there" 0 quickmig vault show vm1 --xml | grep -q '<title>here' ||
+    ends "$there" 0 quickmig vault show vm1 --xml | grep '<title>here' >/dev/null ||
         die "the new XML is not there"
     vm_same_boot vm1
     say "the next cold boot takes it, a restore does not"
@@ -103,7 +103,7 @@ edits() {
     cluster_idle
     vm_other_boot vm1
     here=$(vm_record vm1 owner)
-    on "$here" virsh dumpxml vm1 | grep -q '<title>here' ||
+    on "$here" virsh dumpxml vm1 | grep '<title>here' >/dev/null ||
         die "it was booted from an old XML"
 }
 
