@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 400
+# timeout: 600
 #
 # What can be wrong with a configuration, a vault or a LUN: each gets a clear
 # reason, the right exit code, and changes nothing.

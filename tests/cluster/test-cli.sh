@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 400
+# timeout: 600
 #
 # quickmig on a cluster: status by resource and by VM, with a vault that is
 # away; editing a VM that runs here, and one that does not; history; discard.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 300
+# timeout: 600
 #
 # A saved image that was damaged: refused by checksum; then cold boot or
 # block, as on_restore_failure says, with a line in the log.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 300
+# timeout: 600
 #
 # Unsure is not stopped, and never twice: libvirtd killed or hung while the VM
 # runs; the agent called by hand on another node behind Pacemaker's back.

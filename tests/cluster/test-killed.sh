@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 400
+# timeout: 700
 #
 # Actions that are killed, with their whole process group, at many moments:
 # migrate_to in the middle of the save, stop likewise, a start in the middle of

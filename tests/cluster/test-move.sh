@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 400
+# timeout: 600
 #
 # Planned moves: crm and pcs, there and back, on a LUN vault and a directory
 # vault; standby with two VMs at once.  Same boot, memory intact, disk log

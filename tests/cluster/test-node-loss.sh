@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 500
+# timeout: 900
 #
 # Nodes that die: while the VM runs; in the middle of a save; after the
 # commit; the target during the restore.  And a node that does not die

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
-# timeout: 400
+# timeout: 600
 #
 # stop and start: saved and restored, on another node too; with
 # stop_action=shutdown a clean boot; the whole cluster without power, with the

@@ -85,7 +85,7 @@ test_up() {
     local other=$!
     lab up --nodes 2
     wait $other
-    lab exec n2 crm_mon -1 | grep -q 'Online: \[ n1 n2 \]' || fail "not online"
+    lab exec n2 crm_mon -1 | grep 'Online: \[ n1 n2 \]' >/dev/null || fail "not online"
     local code=0
     # shellcheck disable=SC2016
     (cd / && lab exec n1 bash -c '[[ $PWD == / ]] && exit 42') || code=$?
@@ -201,7 +201,7 @@ test_node_death() {
     [[ $(disk_log_check "$(lab lun path vm1)" | grep -o '"id"' | wc -l) -eq 2 ]] ||
         fail "not two boots in the disk log"
     lab start n1
-    lab exec n2 crm_mon -1 | grep -q 'Online: \[ n1 n2 \]' || fail "no n1"
+    lab exec n2 crm_mon -1 | grep 'Online: \[ n1 n2 \]' >/dev/null || fail "no n1"
 }
 
 test_fence_modes() {
