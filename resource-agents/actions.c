@@ -161,21 +161,29 @@ qm__do_migrate_to(qm_agent *a)
 
 /* --- stop ---------------------------------------------------------------- */
 
-/* A vault that is away may come back within the stop's time. */
+/* A vault that is away, or a libvirtd that is restarted, may be back within
+ * the action's time.  @ret_vouched (NULL: no matter): it is not, but libvirt
+ * and the gates vouch for a VM that runs. */
 static bool
-open_patiently(qm_agent *a, GError **error)
+open_patiently(qm_agent *a, bool *ret_vouched, GError **error)
 {
     for (;;) {
         g_autoptr(GError) why = NULL;
+        g_autoptr(GError) also = NULL;
 
         if (open_engine(a, &why))
             return true;
+        if (ret_vouched != NULL && qm__engine_vouched(&a->engine, &also)) {
+            qm__warning("%s: %s; the VM runs on", a->resource, why->message);
+            *ret_vouched = true;
+            return true;
+        }
         if (qm__passed(a->engine.t.work) ||
             !qm__engine_started_here(&a->engine)) {
             g_propagate_error(error, g_steal_pointer(&why));
             return false;
         }
-        qm__warning("stop: %s; trying again", why->message);
+        qm__warning("%s: %s; trying again", a->action->name, why->message);
         qm__engine_close(&a->engine);
         (void) poll(NULL, 0, RETRY_MS);
     }
@@ -188,7 +196,7 @@ qm__do_stop(qm_agent *a)
     g_autoptr(GError) why = NULL;
     ocf_code code = OCF_SUCCESS;
 
-    if (!open_patiently(a, &why)) {
+    if (!open_patiently(a, NULL, &why)) {
         qm__error("stop of %s: %s", a->resource, why->message);
         if (!qm__engine_stop_blind(&a->engine, &error))
             code = failed(a, error);
@@ -201,29 +209,27 @@ qm__do_stop(qm_agent *a)
 
 /* --- monitor ------------------------------------------------------------- */
 
+/* A probe is asked before anything is started: it does not wait. */
+static bool
+open_to_look(qm_agent *a, bool *ret_vouched, GError **error)
+{
+    return a->probe ? open_engine(a, error)
+                    : open_patiently(a, ret_vouched, error);
+}
+
 ocf_code
 qm__do_monitor(qm_agent *a)
 {
     g_autoptr(GError) error = NULL;
-    ocf_code code;
-    bool running;
+    ocf_code code = OCF_SUCCESS;
+    bool running = false, vouched = false;
 
-    if (!open_engine(a, &error)) {
-        /* The vault is away: a VM that libvirt and its gates vouch for is
-         * not recovered for that; anything else is in doubt. */
-        g_autoptr(GError) also = NULL;
-
-        if (!a->probe && qm__engine_vouched(&a->engine, &also)) {
-            qm__warning("%s: %s; the VM runs on", a->resource, error->message);
-            code = OCF_SUCCESS;
-        } else {
-            code = failed(a, error);
-        }
-    } else if (!qm__engine_monitor(&a->engine, a->probe, &running, &error)) {
+    if (!open_to_look(a, &vouched, &error) ||
+        (!vouched &&
+         !qm__engine_monitor(&a->engine, a->probe, &running, &error)))
         code = failed(a, error);
-    } else {
-        code = running ? OCF_SUCCESS : OCF_NOT_RUNNING;
-    }
+    else if (!vouched && !running)
+        code = OCF_NOT_RUNNING;
     qm__engine_close(&a->engine);
     return code;
 }

@@ -34,35 +34,28 @@ connect_blind(qm_engine *e, const qm_local *note, GError **error)
                        error);
 }
 
-/* A shutdown that hangs blocks its connection, not the destroying. */
-static bool
-destroy_blind(qm_engine *e, const qm_local *note, GError **error)
+/* The guest's memory is lost; its file systems need not be. */
+static void
+ask_guest(qm_engine *e)
 {
+    int64_t limit = MIN(e->t.fallback,
+                        qm__deadline_in(e->params.shutdown_timeout_s * QM_S));
     g_autoptr(GError) why = NULL;
+    qm_vm_state state;
 
-    if (qm__vm_destroy(e->vm, qm__engine_call(e, e->t.end), &why))
-        return true;
-    return connect_blind(e, note, error) &&
-           qm__vm_destroy(e->vm, qm__engine_call(e, e->t.end), error);
+    if (e->params.stop_action == QM_STOP_POWEROFF)
+        return;
+    if (!qm__vm_get_state(e->vm, qm__engine_call(e, limit), &state, &why) ||
+        (state == QM_VM_RUNNING && !qm__vm_shutdown(e->vm, limit, &why)))
+        qm__engine_report(e, "stop", "the guest did not shut down (%s)",
+                          why->message);
 }
 
 static bool
 end_blind(qm_engine *e, const qm_local *note, GError **error)
 {
-    g_autoptr(GError) why = NULL;
-    qm_vm_state state;
-
-    if (!qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state, error))
-        return false;
-    if (state == QM_VM_RUNNING && e->params.stop_action != QM_STOP_POWEROFF &&
-        !qm__vm_shutdown(
-            e->vm,
-            MIN(e->t.fallback,
-                qm__deadline_in(e->params.shutdown_timeout_s * QM_S)),
-            &why))
-        qm__engine_report(e, "stop", "the guest did not shut down (%s)",
-                          why->message);
-    if (!destroy_blind(e, note, error))
+    ask_guest(e);
+    if (!qm__engine_destroy(e, note->uuid, e->t.end, error))
         return false;
     for (char **disk = note->disks; disk != NULL && *disk != NULL; disk++)
         if (!qm__gate_stop(note->uuid, *disk, qm__engine_call(e, e->t.end),
@@ -129,6 +122,8 @@ gate_vouches(qm_engine *e, const qm_local *note, const char *disk,
     if (s.generation == note->generation &&
         (s.state == QM_GATE_OPEN || s.state == QM_GATE_RECONNECTING))
         return true;
+    if (s.generation == 0 && s.state == QM_GATE_STANDBY)
+        return true; /* of a read-only disk, which is never taken */
     g_set_error(error, QM_ERROR, QM_ERROR_IO, "disk %s: its gate is %s", disk,
                 qm__gate_state_name(s.state));
     return false;

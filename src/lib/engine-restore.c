@@ -167,7 +167,7 @@ qm__engine_restore(qm_engine *e, bool *ret_bad_image, GError **error)
         g_autoptr(GError) ignored = NULL;
 
         /* Nothing was taken over: what is half loaded here only goes. */
-        (void) qm__vm_destroy(e->vm, qm__engine_call(e, e->t.end), &ignored);
+        (void) qm__engine_destroy(e, qm__engine_uuid(e), e->t.end, &ignored);
         return false;
     }
     return take_over(e, began, error);

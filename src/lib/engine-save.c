@@ -131,10 +131,10 @@ roll_back(qm_engine *e, const char *why, bool *ret_committed, GError **error)
     bool settled;
 
     *ret_committed = false;
-    if (!qm__engine_reconnect(e, error))
+    if (!qm__engine_reconnect(e, qm__engine_uuid(e), error))
         return false;
-    settled = qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures, e->t.end,
-                                    &d, error);
+    settled = qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures,
+                                    qm__engine_half(e), &d, error);
     if (e->record.state == QM_STATE_SAVED && qm__vault_acquired(e->vault)) {
         g_clear_error(error);
         *ret_committed = true;
@@ -190,8 +190,8 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
                           .pause_us = qm__now() - e->paused_at};
     qm_decision d;
 
-    if (!qm__engine_transition(e, QM_EVENT_COMMIT, &figures, e->t.end, &d,
-                               error))
+    if (!qm__engine_transition(e, QM_EVENT_COMMIT, &figures, qm__engine_half(e),
+                               &d, error))
         return false;
     qm__engine_report(e, "commit",
                       "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s", length,

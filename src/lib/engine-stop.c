@@ -12,27 +12,34 @@
 #include "engine.h"
 #include "reservation.h"
 
-/* A call that hangs (QEMU's monitor, mostly) blocks the connection that it
- * was made on, not the destroying of the domain on another one. */
+#define PATIENCE (2 * QM_S) /* with libvirt's destroying */
+
+/* libvirt waits 10 s for a QEMU that does not end by itself (it hangs, or its
+ * disks do), and a call that hangs blocks its connection: so not for longer
+ * than PATIENCE, then the process is killed and libvirt asked anew. */
 bool
-qm__engine_destroy(qm_engine *e, int64_t deadline, GError **error)
+qm__engine_destroy(qm_engine *e, const uint8_t *uuid, int64_t deadline,
+                   GError **error)
 {
     g_autoptr(GError) why = NULL;
 
-    if (qm__vm_destroy(e->vm, qm__engine_call(e, deadline), &why))
+    if (qm__vm_destroy(e->vm, MIN(deadline, qm__deadline_in(PATIENCE)), &why))
         return true;
     if (!g_error_matches(why, QM_ERROR, QM_ERROR_TIMEOUT) ||
-        qm__passed(deadline) || !qm__engine_reconnect(e, NULL)) {
+        qm__passed(deadline)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return false;
     }
-    return qm__vm_destroy(e->vm, qm__engine_call(e, deadline), error);
+    if (qm__vm_kill(uuid) > 0)
+        qm__engine_report(e, "destroy", "%s: QEMU killed", why->message);
+    return qm__engine_reconnect(e, uuid, error) &&
+           qm__vm_destroy(e->vm, qm__engine_call(e, deadline), error);
 }
 
 bool
 qm__engine_clear(qm_engine *e, int64_t deadline, GError **error)
 {
-    if (!qm__engine_destroy(e, deadline, error))
+    if (!qm__engine_destroy(e, qm__engine_uuid(e), deadline, error))
         return false;
     qm__disks_stop(e, qm__engine_call(e, deadline));
     return true;
@@ -50,8 +57,8 @@ power_off(qm_engine *e, const char *cause, GError **error)
     if (qm__engine_need_xml(e, &why) &&
         !qm__disks_drain(e, qm__engine_call(e, e->t.end), &why))
         qm__engine_report(e, "stop", "disks not flushed: %s", why->message);
-    if (!qm__engine_transition(e, QM_EVENT_POWERED_OFF, &figures, e->t.end, &d,
-                               error))
+    if (!qm__engine_transition(e, QM_EVENT_POWERED_OFF, &figures,
+                               qm__engine_half(e), &d, error))
         return false;
     qm__disks_stop(e, qm__engine_call(e, e->t.end));
     return true;
@@ -88,7 +95,7 @@ shut_down(qm_engine *e, GError **error)
                           "powering it off",
                           why->message);
     }
-    return qm__engine_destroy(e, e->t.end, error) &&
+    return qm__engine_destroy(e, qm__engine_uuid(e), e->t.end, error) &&
            power_off(e, "powered off", error);
 }
 
@@ -155,7 +162,8 @@ settle(qm_engine *e, GError **error)
     if (d.row->action == QM_ACTION_DESTROY_FIRST &&
         !qm__engine_clear(e, e->t.end, error))
         return false;
-    return qm__engine_transition(e, QM_EVENT_STOP, NULL, e->t.end, &d, error) &&
+    return qm__engine_transition(e, QM_EVENT_STOP, NULL, qm__engine_half(e), &d,
+                                 error) &&
            carry_out(e, &d, error);
 }
 
@@ -193,7 +201,7 @@ stop_locked(qm_engine *e, GError **error)
         return false;
     if (!barrier)
         return qm__engine_clear(e, e->t.end, error);
-    return qm__engine_acquire(e, qm__right_own, e->t.end, error) &&
+    return qm__engine_acquire(e, qm__right_own, qm__engine_half(e), error) &&
            settle(e, error);
 }
 

@@ -26,6 +26,12 @@ qm__engine_call(const qm_engine *e, int64_t limit)
     return MIN(limit, qm__deadline_in(e->t.call));
 }
 
+int64_t
+qm__engine_half(const qm_engine *e)
+{
+    return qm__deadline_in(qm__remaining(e->t.end) / 2);
+}
+
 void
 qm__engine_report(qm_engine *e, const char *step, const char *format, ...)
 {
@@ -73,12 +79,12 @@ qm__engine_open(qm_engine *e, GError **error)
 }
 
 bool
-qm__engine_reconnect(qm_engine *e, GError **error)
+qm__engine_reconnect(qm_engine *e, const uint8_t *uuid, GError **error)
 {
     g_autoptr(qm_vm) vm = NULL;
 
-    if (!qm__vm_open(e->params.hypervisor, qm__engine_uuid(e),
-                     qm__engine_call(e, e->t.end), &vm, error))
+    if (!qm__vm_open(e->params.hypervisor, uuid, qm__engine_call(e, e->t.end),
+                     &vm, error))
         return false;
     qm__vm_close(e->vm);
     e->vm = g_steal_pointer(&vm);
@@ -183,11 +189,12 @@ see_owner(qm_engine *e, const qm_record *record, qm_owner *ret_owner,
     return true;
 }
 
-/* Not in the middle of a save: its guest waits. */
+/* Not in the middle of a save, nor when one is given up: its guest waits. */
 static bool
-image_matters(qm_event event)
+image_matters(qm_event event, qm_domain domain)
 {
-    return event != QM_EVENT_MOVE && event != QM_EVENT_COMMIT;
+    return event != QM_EVENT_MOVE && event != QM_EVENT_COMMIT &&
+           (event != QM_EVENT_ROLLBACK || domain == QM_DOMAIN_NONE);
 }
 
 /* The image matters only where a save was cut off. */
@@ -208,8 +215,9 @@ see_image(qm_engine *e, const qm_record *record, qm_facts *facts,
         g_propagate_error(error, g_steal_pointer(&why));
         return false;
     }
-    if (!qm__image_check(store, qm__engine_uuid(e), record->image_id, e->t.work,
-                         &complete, &facts->image_length, error))
+    if (!qm__image_check(store, qm__engine_uuid(e), record->image_id,
+                         qm__engine_half(e), &complete, &facts->image_length,
+                         error))
         return false;
     if (complete)
         facts->image = QM_IMAGE_COMPLETE;
@@ -239,7 +247,7 @@ qm__engine_facts(qm_engine *e, const qm_record *record, qm_event event,
     if (!see_owner(e, record, &f.owner, error) ||
         !see_domain(e, &f.domain, error))
         return false;
-    if (f.owner != QM_OWNER_ALIVE && image_matters(event) &&
+    if (f.owner != QM_OWNER_ALIVE && image_matters(event, f.domain) &&
         !see_image(e, record, &f, error))
         return false;
     *facts = f;

@@ -68,7 +68,7 @@ void qm__engine_close(qm_engine *e);
 /* Reads and parses the vault's domain XML once. */
 bool qm__engine_need_xml(qm_engine *e, GError **error);
 /* A new connection to libvirt, after a call that did not come back. */
-bool qm__engine_reconnect(qm_engine *e, GError **error);
+bool qm__engine_reconnect(qm_engine *e, const uint8_t *uuid, GError **error);
 /* Takes the VM's node lock. */
 bool qm__engine_lock(qm_engine *e, int64_t deadline, GError **error);
 /* Sets the marker of an action under way; done: it came to its end. */
@@ -79,6 +79,9 @@ void qm__engine_report(qm_engine *e, const char *step, const char *format, ...)
 const uint8_t *qm__engine_uuid(const qm_engine *e);
 /* Deadline of one short call within @limit. */
 int64_t qm__engine_call(const qm_engine *e, int64_t limit);
+/* Half of what is left: for what goes on trying, when something has to come
+ * after it in case it fails. */
+int64_t qm__engine_half(const qm_engine *e);
 
 /* Fills @facts for @record and what @event needs: owner, domain, image,
  * policy. */
@@ -141,8 +144,9 @@ qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error);
 
 /* --- parts of actions ---------------------------------------------------- */
 
-/* Destroys the domain, on a new connection where the present one hangs. */
-bool qm__engine_destroy(qm_engine *e, int64_t deadline, GError **error);
+/* Destroys the domain; kills its QEMU where that hangs. */
+bool qm__engine_destroy(qm_engine *e, const uint8_t *uuid, int64_t deadline,
+                        GError **error);
 /* Destroys a domain that must not be here, and ends its gates. */
 bool qm__engine_clear(qm_engine *e, int64_t deadline, GError **error);
 /* Record RUNNING is written: take the disks and boot. */

@@ -18,6 +18,7 @@
 #define AT_IMAGE   (4 * MIB)
 #define BLOCK_MAX  4096        /* one copy of the record has to hold blocks */
 #define MOVE_MIN   (64 * 1024) /* bytes per command that an image needs */
+#define SILENCE    (15 * QM_S) /* without an answer: the session is lost */
 #define VERIFY_MAX 3           /* resets by others that one call puts up with */
 
 /* Where an area begins, and how far its copies are apart. */
@@ -44,6 +45,7 @@ typedef struct {
     qm_lun *writer; /* NULL: not acquired */
     uint64_t key;   /* the writer's; 0: not acquired */
     bool doubt;     /* the writer was told something: verify it */
+    int64_t heard;  /* monotonic µs: the last answer for the image */
     int64_t deadline;
 } lun_backend;
 
@@ -421,6 +423,7 @@ on_transfer(void *opaque, const qm_scsi_status *status)
     transfer *t = opaque;
     g_autoptr(GError) why = NULL;
 
+    t->backend->heard = qm__now();
     if (status->result == QM_SCSI_FENCED)
         t->backend->doubt = t->backend->key != 0;
     if (status->result != QM_SCSI_GOOD)
@@ -448,6 +451,8 @@ submit(qm_store *s, qm_lun_op op, uint64_t offset, const struct iovec *iov,
     }
     if (b->on == NULL)
         return set_lost(error);
+    if (qm__lun_in_flight(b->on) == 0)
+        b->heard = qm__now();
     t = g_malloc(sizeof *t + (size_t) n_iov * sizeof *iov);
     t->backend = b;
     t->lun = b->on;
@@ -502,12 +507,24 @@ store_events(qm_store *s)
     return lun != NULL ? qm__lun_events(lun) : 0;
 }
 
+/* A guest may be waiting: a target that is silent for long is given up, not
+ * waited for until the action's time is over. */
+static void
+give_up_silent(lun_backend *b)
+{
+    if (qm__lun_in_flight(b->on) > 0 && qm__now() - b->heard > SILENCE)
+        qm__lun_fail(b->on);
+}
+
 static bool
 store_service(qm_store *s, short revents, GError **error)
 {
-    qm_lun *lun = from_store(s)->on;
+    lun_backend *b = from_store(s);
 
-    return (lun != NULL && qm__lun_service(lun, revents)) || set_lost(error);
+    if (b->on == NULL || !qm__lun_service(b->on, revents))
+        return set_lost(error);
+    give_up_silent(b);
+    return !qm__lun_lost(b->on) || set_lost(error);
 }
 
 static const qm_store_ops store_ops = {

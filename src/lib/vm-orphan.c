@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
 /*
- * QEMU processes that a failed restore left behind and libvirt does not know.
- * They hold the disks' image locks, so that the VM could not be started.
+ * QEMU processes that libvirt does not end.
  *
+ * Orphans: a failed restore left them behind and libvirt does not know them.
+ * They hold the disks' image locks, so that the VM could not be started.
  * Invariant: only a process is killed that (1) lives in our PID namespace,
  * (2) has this VM's UUID and waits for a saved state (-incoming), and (3) was
  * started after our restore began: its guest has never run.
+ *
+ * Hung ones, of a VM that is to be destroyed: (1) and the UUID.
  */
 #include "config.h"
 #include <fcntl.h>
@@ -16,6 +19,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <uuid/uuid.h>
 #include "vm-internal.h"
 #include "timeouts.h"
 
@@ -70,13 +74,14 @@ started(const char *pid)
     return (int64_t) g_ascii_strtoull(p + 1, NULL, 10) * (QM_S / hertz);
 }
 
-/* A QEMU of this VM that was started to load a saved state? */
+/* A QEMU of this VM, and (@loader) one that was started to load a saved
+ * state? */
 static bool
-is_loader(const char *pid, const char *uuid_text)
+is_qemu(const char *pid, const char *uuid_text, bool loader)
 {
     size_t length;
     g_autofree char *text = read_proc(pid, "cmdline", CMDLINE_MAX, &length);
-    bool ours = false, incoming = false;
+    bool ours = false, incoming = !loader;
 
     if (text == NULL)
         return false;
@@ -102,28 +107,29 @@ is_near(const char *pid)
     return mine != NULL && g_strcmp0(theirs, mine) == 0;
 }
 
+/* @since: 0: whenever it was started, and whatever it does. */
 static bool
-kill_if_orphan(const char *pid, const char *uuid_text, int64_t since)
+kill_if(const char *pid, const char *uuid_text, int64_t since)
 {
     const int64_t tick = QM_S / 100 + 1; /* start times are cut to ticks */
     int fd = (int) syscall(SYS_pidfd_open, atoi(pid), 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    bool is_orphan;
+    bool killed;
 
     if (fd < 0)
         return false;
     /* The pidfd is open: the number cannot have gone to another process. */
-    is_orphan = is_loader(pid, uuid_text) && is_near(pid) &&
-                started(pid) >= since - tick &&
-                syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
-    if (is_orphan)
+    killed = is_qemu(pid, uuid_text, since != 0) && is_near(pid) &&
+             (since == 0 || started(pid) >= since - tick) &&
+             syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+    if (killed)
         (void) poll(&p, 1, (int) (GONE_IN / QM_MS)); /* gone, or will be */
     (void) close(fd);
-    return is_orphan;
+    return killed;
 }
 
-unsigned
-qm__vm_kill_orphans(const char *uuid_text, int64_t since)
+static unsigned
+kill_all(const char *uuid_text, int64_t since)
 {
     g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
     const char *name;
@@ -131,6 +137,21 @@ qm__vm_kill_orphans(const char *uuid_text, int64_t since)
 
     while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
         if (g_ascii_isdigit(name[0]))
-            killed += kill_if_orphan(name, uuid_text, since);
+            killed += kill_if(name, uuid_text, since);
     return killed;
+}
+
+unsigned
+qm__vm_kill_orphans(const char *uuid_text, int64_t since)
+{
+    return kill_all(uuid_text, MAX(since, 1));
+}
+
+unsigned
+qm__vm_kill(const uint8_t *uuid)
+{
+    char text[UUID_STR_LEN];
+
+    uuid_unparse_lower(uuid, text);
+    return kill_all(text, 0);
 }

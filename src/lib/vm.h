@@ -44,6 +44,10 @@ bool qm__vm_suspend(qm_vm *vm, int64_t deadline, GError **error);
 bool qm__vm_resume(qm_vm *vm, int64_t deadline, GError **error);
 /* Destroys and waits until libvirt says that it is gone.  No domain: true. */
 bool qm__vm_destroy(qm_vm *vm, int64_t deadline, GError **error);
+/* The last resort when that hangs: SIGKILL to every QEMU of this VM, as its
+ * command line tells.  Returns how many there were.  libvirt has to be asked
+ * all the same, afterwards. */
+unsigned qm__vm_kill(const uint8_t *uuid);
 /* Asks the guest to shut down, repeats the request, waits until it is off.
  * TIMEOUT when it did not obey. */
 bool qm__vm_shutdown(qm_vm *vm, int64_t deadline, GError **error);

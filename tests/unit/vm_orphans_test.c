@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <uuid/uuid.h>
 #include "timeouts.h"
 #include "unit.h"
 #include "vm-internal.h"
@@ -94,12 +95,33 @@ test_older(void **state)
     end(older);
 }
 
+/* The last resort makes no difference, but for the VM. */
+static void
+test_last_resort(void **state)
+{
+    pid_t loader, other, running;
+    uuid_t uuid;
+
+    need_pidfd();
+    assert_int_equal(uuid_parse(OURS, uuid), 0);
+    loader = start(OURS, "-incoming");
+    other = start(OTHERS, "-incoming");
+    running = start(OURS, "-daemonize");
+    assert_int_equal(qm__vm_kill(uuid), 2);
+    assert_false(is_alive(loader));
+    assert_false(is_alive(running));
+    assert_true(is_alive(other));
+    assert_int_equal(qm__vm_kill(uuid), 0);
+    end(other);
+}
+
 int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill),
         cmocka_unit_test(test_older),
+        cmocka_unit_test(test_last_resort),
     };
 
     if (argc > 1) {
