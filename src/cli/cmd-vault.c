@@ -253,6 +253,48 @@ write_new(qm_vault *vault, const qm_node *self, qm_record *record,
     return qm_vault_append_history(vault, &entry, error);
 }
 
+static bool
+same_disk(const qm_disk *a, const qm_disk *b)
+{
+    return strcmp(a->target, b->target) == 0 &&
+           strcmp(a->url->portal, b->url->portal) == 0 &&
+           strcmp(a->url->iqn, b->url->iqn) == 0 &&
+           a->url->lun == b->url->lun && a->read_only == b->read_only;
+}
+
+static bool
+same_disks(const qm_domxml *a, const qm_domxml *b)
+{
+    bool same = a->disks->len == b->disks->len && a->n_disks == b->n_disks;
+
+    for (guint i = 0; same && i < a->disks->len; i++)
+        same = same_disk(g_ptr_array_index(a->disks, i),
+                         g_ptr_array_index(b->disks, i));
+    return same;
+}
+
+/* The gates of a running VM are found by the XML, and its saved state would
+ * be continued on the disks that the XML names then. */
+static bool
+check_disks(const qm_record *record, const char *old, const char *xml,
+            GError **error)
+{
+    g_autoptr(qm_domxml) was = NULL;
+    g_autoptr(qm_domxml) will = NULL;
+
+    if (record->state != QM_STATE_RUNNING || old == NULL)
+        return true;
+    if (!qm__domxml_parse(old, &was, error) ||
+        !qm__domxml_parse(xml, &will, error))
+        return false;
+    if (same_disks(was, will))
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
+                "the VM runs: its disks cannot be changed before it is shut "
+                "down (stop_action=shutdown, then stop the resource)");
+    return false;
+}
+
 /* Writes @xml unless somebody else changed @old meanwhile. */
 static bool
 replace(const cli_options *o, qm_vault *vault, const char *old, const char *xml,
@@ -274,7 +316,8 @@ replace(const cli_options *o, qm_vault *vault, const char *old, const char *xml,
                     "somebody else changed the XML meanwhile: edit it again");
         return false;
     }
-    return write_new(vault, &self, &record, xml, error);
+    return check_disks(&record, now, xml, error) &&
+           write_new(vault, &self, &record, xml, error);
 }
 
 static bool

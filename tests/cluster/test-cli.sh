@@ -86,6 +86,11 @@ edits() {
     ends "$here" 0 quickmig vault edit vm1 --xml $WORK/vm1.xml >/dev/null
     ends "$there" 0 quickmig vault show vm1 --xml | grep '<title>here' >/dev/null ||
         die "the new XML is not there"
+    say "edit: not the disks of a VM that runs"
+    sed 's,:vm1-disk/1,:other-disk/1,' "$QM_LAB_DIR/vm1.xml" |
+        on "$here" tee $WORK/disks.xml >/dev/null
+    ends "$here" 4 quickmig vault edit vm1 --xml $WORK/disks.xml |
+        grep -q 'disks cannot be changed' || die "edit of disks on $here"
     vm_same_boot vm1
     say "the next cold boot takes it, a restore does not"
     on n1 crm resource stop rsc-of-vm1
