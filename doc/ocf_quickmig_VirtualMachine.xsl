@@ -156,7 +156,7 @@ and
 answer 0 or 1 only: 5 and 6 would make Pacemaker stop the VM everywhere.
 .B stop
 never answers 6: for a parameter that is malformed it takes the default, and
-where no vault is named there is nothing to stop.
+where no vault is named it stops what this resource started on the node.
 The reason of a failure is in Pacemaker's status
 .RB ( "crm_mon \-1f" ).
 .SH ENVIRONMENT

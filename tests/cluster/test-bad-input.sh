@@ -235,6 +235,32 @@ record_lost_while_running() {
     [[ $(vm_copies vm1) == 0 ]] || die "it still runs"
 }
 
+# A resource that cannot work is an error in the status, and no node is fenced
+# because its stop fails.
+typo_in_the_cluster() {
+    local status
+    say "--- resources with typos"
+    on n1 cibadmin --create -o resources -X '<primitive id="typo"
+        class="ocf" provider="quickmig" type="VirtualMachine">
+        <instance_attributes id="typo-params">
+        <nvpair id="typo-vault" name="vault" value="/srv/quickmig/vm3"/>
+        <nvpair id="typo-compress" name="compress" value="zip"/>
+        </instance_attributes></primitive>' || die "cibadmin"
+    on n1 cibadmin --create -o resources -X '<primitive id="lost"
+        class="ocf" provider="quickmig" type="VirtualMachine">
+        <instance_attributes id="lost-params">
+        <nvpair id="lost-vault" name="vault" value="/srv/quickmig/none"/>
+        </instance_attributes></primitive>' || die "cibadmin"
+    cluster_idle
+    status=$(on n1 crm_mon -1rf)
+    grep -q 'typo.*compress="zip": expected none lz4' <<<"$status" ||
+        die "no reason for typo: $status"
+    grep -q 'lost.*No such file' <<<"$status" ||
+        die "no reason for lost: $status"
+    [[ $(fence_count n1) == 0 ]] || die "n1 was fenced"
+    on n1 crm_mon -1 >/dev/null || die "n1 is down"
+}
+
 cluster_up 1
 # The resource manager does not know them: the agent is called by hand.
 vm_create vm1 lun -- --ip 10.77.0.101
@@ -253,4 +279,5 @@ read_only_directory
 full_directory
 short_timeout
 record_lost_while_running
+typo_in_the_cluster
 say "ok"
