@@ -58,13 +58,29 @@ set_shutdown_timeout(qm_params *p, const char *value)
 static void
 set_compress(qm_params *p, const char *value)
 {
-    p->compress = strcmp(value, "lz4") == 0 ? QM_CODEC_LZ4 : QM_CODEC_NONE;
+    p->compress = strcmp(value, "lz4") == 0    ? QM_CODEC_LZ4
+                  : strcmp(value, "none") == 0 ? QM_CODEC_NONE
+                                               : QM_CODEC_AUTO;
 }
 
 static void
 set_reconnect_limit(qm_params *p, const char *value)
 {
     p->reconnect_limit_s = to_number(value);
+}
+
+static void
+set_mode(qm_params *p, const char *value)
+{
+    p->mode = strcmp(value, "quick") == 0  ? QM_MODE_QUICK
+              : strcmp(value, "live") == 0 ? QM_MODE_LIVE
+                                           : QM_MODE_AUTO;
+}
+
+static void
+set_downtime_limit(qm_params *p, const char *value)
+{
+    p->downtime_limit_ms = to_number(value);
 }
 
 static const qm_parameter parameters[] = {
@@ -131,14 +147,43 @@ static const qm_parameter parameters[] = {
          "How many seconds a guest that is asked to shut down has before it "
          "is powered off. It never outlives the stop's own timeout.",
      .set = set_shutdown_timeout},
+    {.name = "mode",
+     .type = "select",
+     .default_value = "auto",
+     .choices = "auto quick live",
+     .reloadable = true,
+     .shortdesc = "how a planned move is made",
+     .longdesc =
+         "live: the guest runs on while its memory is streamed to the vault, "
+         "and is paused for the last part only. quick: it is paused for the "
+         "whole save; the vault needs less room, and each page is sent once. "
+         "auto: live where QEMU can do it safely and the vault has room for "
+         "twice the memory and 64 MiB, else quick. What cannot be moved live "
+         "is moved quick; the log says why.",
+     .set = set_mode},
+    {.name = "downtime_limit",
+     .type = "integer",
+     .default_value = "300",
+     .min = 1,
+     .max = 60000,
+     .reloadable = true,
+     .shortdesc = "milliseconds a live move may pause the guest",
+     .longdesc =
+         "A live move pauses the guest for its last part when that fits into "
+         "a short time. It begins with 20 ms, and allows more, up to this "
+         "limit, when the guest writes as fast as its memory can be copied. "
+         "A guest for which even that is not enough is paused at last.",
+     .set = set_downtime_limit},
     {.name = "compress",
      .type = "select",
-     .default_value = "none",
-     .choices = "none lz4",
+     .default_value = "auto",
+     .choices = "auto none lz4",
      .reloadable = true,
      .shortdesc = "compression of the saved state",
-     .longdesc = "lz4 pays where the storage network is slower than about "
-                 "500 MB/s and the guest's memory compresses.",
+     .longdesc =
+         "auto: while a state is saved, it is measured whether the storage is "
+         "what it waits for, and whether lz4 is faster; the log says what was "
+         "decided, and why. lz4, none: always, never.",
      .set = set_compress},
     {.name = "reconnect_limit",
      .type = "integer",

@@ -44,6 +44,7 @@ struct qm_cluster {
     int64_t lag;
     node_list *list;        /* counted */
     membership *membership; /* counted */
+    GArray *remembered;     /* uint32_t; NULL: nobody */
     bool hung;              /* a call missed its deadline */
 };
 
@@ -351,6 +352,7 @@ qm__cluster_close(qm_cluster *c)
     if (c->list != NULL)
         g_atomic_rc_box_release_full(c->list, node_list_clear);
     g_atomic_rc_box_release_full(c->membership, membership_clear);
+    g_clear_pointer(&c->remembered, g_array_unref);
     g_free(c);
 }
 
@@ -398,18 +400,22 @@ qm__cluster_quorate(qm_cluster *c, bool *ret_quorate, GError **error)
     return true;
 }
 
+static bool
+is_listed(const GArray *members, uint32_t node_id)
+{
+    for (guint i = 0; i < members->len; i++)
+        if (g_array_index(members, uint32_t, i) == node_id)
+            return true;
+    return false;
+}
+
 bool
 qm__cluster_member_until(qm_cluster *c, uint32_t node_id, int64_t deadline,
                          bool *ret_member, GError **error)
 {
-    const GArray *members = c->membership->members;
-    bool member = false;
-
     if (!refresh_members(c, deadline, error))
         return false;
-    for (guint i = 0; i < members->len; i++)
-        member |= g_array_index(members, uint32_t, i) == node_id;
-    *ret_member = member;
+    *ret_member = is_listed(c->membership->members, node_id);
     return true;
 }
 
@@ -419,4 +425,33 @@ qm__cluster_is_member(qm_cluster *c, uint32_t node_id, bool *ret_member,
 {
     return qm__cluster_member_until(c, node_id, qm__deadline_in(CALL_LIMIT),
                                     ret_member, error);
+}
+
+bool
+qm__cluster_remember(qm_cluster *c, GError **error)
+{
+    if (!refresh_members(c, qm__deadline_in(CALL_LIMIT), error))
+        return false;
+    g_clear_pointer(&c->remembered, g_array_unref);
+    c->remembered = g_array_copy(c->membership->members);
+    return true;
+}
+
+bool
+qm__cluster_lost(qm_cluster *c, char **ret_lost, GError **error)
+{
+    *ret_lost = NULL;
+    if (!refresh_members(c, qm__deadline_in(CALL_LIMIT), error))
+        return false;
+    if (!c->membership->quorate)
+        *ret_lost = g_strdup("quorum");
+    for (guint i = 0; c->remembered != NULL && i < c->remembered->len; i++) {
+        uint32_t id = g_array_index(c->remembered, uint32_t, i);
+        const qm_node *node = find_node(c, id, NULL);
+
+        if (*ret_lost == NULL && !is_listed(c->membership->members, id))
+            *ret_lost =
+                g_strdup_printf("node %s", node != NULL ? node->name : "?");
+    }
+    return true;
 }

@@ -29,6 +29,11 @@ bool qm__cluster_node(qm_cluster *c, const char *name, qm_node *ret_node,
 bool qm__cluster_quorate(qm_cluster *c, bool *ret_quorate, GError **error);
 bool qm__cluster_is_member(qm_cluster *c, uint32_t node_id, bool *ret_member,
                            GError **error);
+/* Keeps in mind who is a member now. */
+bool qm__cluster_remember(qm_cluster *c, GError **error);
+/* Is one of those no member any more, or quorum lost?  @ret_lost: "node n3",
+ * "quorum"; NULL: all is as it was; caller frees. */
+bool qm__cluster_lost(qm_cluster *c, char **ret_lost, GError **error);
 /* Token + consensus + margin, µs: how long membership may lag. */
 int64_t qm__cluster_lag(qm_cluster *c);
 

@@ -32,23 +32,30 @@ qm__engine_boot(qm_engine *e, GError **error)
 
 /* Feeds the image to libvirt.  @ret_bytes: of the log. */
 static bool
-stream_in(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, uint64_t *ret_bytes,
-          GError **error)
+stream_in(qm_engine *e, const qm_following *following, qm_fifo *fifo,
+          qm_vm_job *job, uint64_t *ret_bytes, GError **error)
 {
+    static const qm_following complete;
+    const qm_following *f = following != NULL ? following : &complete;
     g_autoptr(qm_image_reader) r = NULL;
     qm_store *store;
+    bool ok;
 
     qm__vault_set_deadline(e->vault, e->t.work);
     if (!qm__vault_image(e->vault, e->record.image_id, false, &store, error))
         return false;
     r = qm__image_reader_new(store, qm__engine_uuid(e), e->record.image_id);
-    if (!qm__fifo_connect(fifo, qm__vm_job_fd(job), e->t.work, error) ||
-        !qm__image_read_to(r, qm__fifo_fd(fifo), false, e->t.work, NULL, NULL,
-                           error))
-        return false;
+    if (f->reader != NULL)
+        *f->reader = r;
+    ok = qm__fifo_connect(fifo, qm__vm_job_fd(job), e->t.work, error) &&
+         qm__image_read_to(r, qm__fifo_fd(fifo), following != NULL, e->t.work,
+                           f->keep_going, f->opaque, error);
+    if (f->reader != NULL)
+        *f->reader = NULL;
     *ret_bytes = qm__image_read_bytes(r);
-    qm__fifo_close(fifo);
-    return qm__vm_job_wait(job, e->t.work, error);
+    if (ok)
+        qm__fifo_close(fifo);
+    return ok && qm__vm_job_wait(job, e->t.work, error);
 }
 
 /* What says that the image, or QEMU's taking it, is at fault: not the
@@ -61,8 +68,9 @@ is_image_fault(const GError *error)
            !g_error_matches(error, QM_ERROR, QM_ERROR_CONFLICT);
 }
 
-static bool
-load(qm_engine *e, bool *ret_bad_image, GError **error)
+bool
+qm__engine_load(qm_engine *e, const qm_following *following,
+                bool *ret_bad_image, GError **error)
 {
     g_autoptr(qm_fifo) fifo = NULL;
     g_autoptr(qm_vm_job) job = NULL;
@@ -74,7 +82,7 @@ load(qm_engine *e, bool *ret_bad_image, GError **error)
     if (!qm__fifo_new(dir, QM_FIFO_RESTORE, &fifo, error) ||
         !qm__vm_restore_begin(e->vm, qm__fifo_path(fifo), NULL, &job, error))
         return false;
-    if (!stream_in(e, fifo, job, &bytes, &why)) {
+    if (!stream_in(e, following, fifo, job, &bytes, &why)) {
         g_autoptr(GError) also = NULL;
 
         *ret_bad_image = is_image_fault(why);
@@ -134,8 +142,8 @@ run(qm_engine *e, const qm_figures *figures, GError **error)
            qm__disks_open(e, qm__engine_call(e, e->t.end), error);
 }
 
-static bool
-take_over(qm_engine *e, int64_t began, GError **error)
+bool
+qm__engine_take_over(qm_engine *e, int64_t began, GError **error)
 {
     qm_figures figures = {0};
     uint64_t saved = e->record.sequence;
@@ -163,12 +171,12 @@ qm__engine_restore(qm_engine *e, bool *ret_bad_image, GError **error)
     int64_t began = qm__now();
 
     *ret_bad_image = false;
-    if (!load(e, ret_bad_image, error)) {
+    if (!qm__engine_load(e, NULL, ret_bad_image, error)) {
         g_autoptr(GError) ignored = NULL;
 
         /* Nothing was taken over: what is half loaded here only goes. */
         (void) qm__engine_destroy(e, qm__engine_uuid(e), e->t.end, &ignored);
         return false;
     }
-    return take_over(e, began, error);
+    return qm__engine_take_over(e, began, error);
 }

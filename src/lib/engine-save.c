@@ -7,104 +7,10 @@
  */
 #include "config.h"
 #include <inttypes.h>
-#include <unistd.h>
+#include <poll.h>
 #include "engine.h"
-#include "stream.h"
 
-#define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
-
-typedef struct {
-    qm_engine *e;
-    const qm_node *target; /* NULL: none */
-    int64_t next_look;
-} watch;
-
-/* A move delays all recovery in the cluster while it runs: when its target or
- * quorum is lost there is something more urgent. */
-static bool
-keep_going(void *opaque, GError **error)
-{
-    watch *w = opaque;
-    bool quorate = true, member = true;
-
-    if (w->target == NULL || !qm__passed(w->next_look))
-        return true;
-    w->next_look = qm__deadline_in(LOOK_AROUND);
-    if (!qm__cluster_quorate(w->e->cluster, &quorate, error) ||
-        !qm__cluster_is_member(w->e->cluster, w->target->id, &member, error))
-        return false;
-    if (quorate && member)
-        return true;
-    g_set_error(error, QM_ERROR, QM_ERROR_CANCELLED,
-                "the move is cancelled: %s%s",
-                quorate ? "the cluster lost its target " : "quorum is lost",
-                quorate ? w->target->name : "");
-    return false;
-}
-
-/* Streams the paused guest's state into the log, all but the last chunk. */
-static bool
-stream_out(qm_fifo *fifo, qm_vm_job *job, qm_image_writer *w, watch *watching,
-           int64_t deadline, GError **error)
-{
-    uint8_t header[QM_SAVE_HEADER];
-
-    return qm__fifo_take(fifo, qm__vm_job_fd(job), deadline, header, error) &&
-           qm__image_write_from(w, qm__fifo_fd(fifo), header, sizeof header,
-                                deadline, keep_going, watching, error) &&
-           qm__vm_job_wait(job, deadline, error);
-}
-
-/* What the guest wrote must be durable before an image says "go on from
- * here"; the last chunk only after libvirt's success. */
-static bool
-finish_image(qm_engine *e, qm_image_writer *w, int64_t deadline, GError **error)
-{
-    return qm__disks_drain(e, qm__engine_call(e, deadline), error) &&
-           qm__image_write_last(w, deadline, error);
-}
-
-/* The stream broke: libvirt's own words tell more than a closed pipe. */
-static void
-end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
-{
-    g_autoptr(GError) also = NULL;
-
-    /* A broken stream ends the save; an abort alone waits for a reader. */
-    qm__fifo_close(fifo);
-    qm__vm_job_abort(job);
-    if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
-        why != NULL && g_error_matches(*why, QM_ERROR, QM_ERROR_IO))
-        g_prefix_error(why, "%s; ", also->message);
-}
-
-static bool
-write_image(qm_engine *e, const qm_node *target, int64_t deadline,
-            uint64_t *ret_length, GError **error)
-{
-    watch watching = {.e = e, .target = target};
-    g_autoptr(qm_image_writer) w = NULL;
-    g_autoptr(qm_fifo) fifo = NULL;
-    g_autoptr(qm_vm_job) job = NULL;
-    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
-    qm_store *store;
-
-    qm__vault_set_deadline(e->vault, deadline);
-    if (!qm__vault_image(e->vault, e->record.image_id, true, &store, error) ||
-        !qm__fifo_new(dir, QM_FIFO_SAVE, &fifo, error) ||
-        !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), &job, error))
-        return false;
-    w = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
-                             e->params.compress);
-    if (!stream_out(fifo, job, w, &watching, deadline, error)) {
-        end_job(e, fifo, job, error);
-        return false;
-    }
-    if (!finish_image(e, w, deadline, error))
-        return false;
-    *ret_length = qm__image_written(w);
-    return true;
-}
+#define TARGET_FIRST QM_S /* how long a target that is taking over has */
 
 /* The guest goes on from its memory. */
 static bool
@@ -131,6 +37,8 @@ roll_back(qm_engine *e, const char *why, bool *ret_committed, GError **error)
     bool settled;
 
     *ret_committed = false;
+    /* It must not suspend a guest that goes on. */
+    g_clear_pointer(&e->live, qm__live_free);
     if (!qm__engine_reconnect(e, qm__engine_uuid(e), error))
         return false;
     settled = qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures,
@@ -173,16 +81,6 @@ save_failed(qm_engine *e, GError *why, GError **error)
 }
 
 static bool
-suspend(qm_engine *e, GError **error)
-{
-    if (!qm__vm_suspend(e->vm, qm__engine_call(e, e->t.work), error))
-        return false;
-    e->paused_at = qm__now();
-    qm__engine_report(e, "suspend", "guest paused");
-    return true;
-}
-
-static bool
 commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
 {
     qm_figures figures = {.bytes = length,
@@ -193,11 +91,37 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
     if (!qm__engine_transition(e, QM_EVENT_COMMIT, &figures, qm__engine_half(e),
                                &d, error))
         return false;
+    if (e->hints != NULL)
+        qm__hints_phase(e->hints, QM_PHASE_COMMITTED, NULL);
     qm__engine_report(e, "commit",
                       "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s", length,
                       figures.duration_us / QM_MS,
                       (double) length / (double) MAX(figures.duration_us, 1));
     return true;
+}
+
+/* The target takes over at this moment: freeing a guest's memory now would
+ * take the time from it. */
+static void
+let_target_go_first(qm_engine *e)
+{
+    int64_t until = qm__deadline_in(TARGET_FIRST), age;
+    const qm_job *target;
+    g_autoptr(GError) ignored = NULL;
+
+    if (e->hints == NULL)
+        return;
+    while (!qm__passed(until)) {
+        struct pollfd p = {.fd = qm__hints_fd(e->hints), .events = POLLIN};
+
+        if (!qm__hints_check(e->hints, &ignored))
+            g_clear_error(&ignored);
+        target = qm__hints_other(e->hints, &age);
+        if (target == NULL || age > TARGET_FIRST ||
+            qm__phase_ended(target->phase))
+            return;
+        (void) poll(&p, 1, qm__remaining_ms(until));
+    }
 }
 
 /* Committed: a leftover here costs memory and is cleared by the stop that
@@ -207,17 +131,32 @@ leave(qm_engine *e)
 {
     g_autoptr(GError) why = NULL;
 
+    let_target_go_first(e);
+    g_clear_pointer(&e->live, qm__live_free);
     if (!qm__engine_clear(e, e->t.end, &why))
         qm__engine_report(e, "save", "leftover: %s", why->message);
 }
 
-bool
-qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
-                GError **error)
+/* From the entry to SAVING up to the commit. */
+static bool
+save_image(qm_engine *e, const qm_node *target, bool live, int64_t deadline,
+           GError **error)
 {
-    qm_figures figures = {.target = target};
     int64_t began = qm__now();
     uint64_t length;
+
+    if (e->hints != NULL)
+        qm__hints_phase(e->hints, live ? QM_PHASE_COPY : QM_PHASE_PAUSED, NULL);
+    return (live || qm__engine_suspend(e, error)) &&
+           qm__engine_stream(e, target, live, deadline, &length, error) &&
+           commit(e, length, began, error);
+}
+
+bool
+qm__engine_save(qm_engine *e, const qm_node *target, bool live,
+                int64_t deadline, GError **error)
+{
+    qm_figures figures = {.target = target};
     GError *why = NULL;
     qm_decision d;
 
@@ -228,9 +167,7 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
     /* An earlier run, cut off, may have got as far as the commit: then its
      * image must not be touched. */
     if (d.row->action == QM_ACTION_SAVE &&
-        (!suspend(e, &why) ||
-         !write_image(e, target, deadline, &length, &why) ||
-         !commit(e, length, began, &why)) &&
+        !save_image(e, target, live, deadline, &why) &&
         !save_failed(e, why, error))
         return false;
     leave(e);

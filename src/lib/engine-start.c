@@ -76,8 +76,8 @@ is_running_here(qm_engine *e, bool *ret_running, GError **error)
     return true;
 }
 
-static bool
-keep_note(qm_engine *e, uint64_t generation, GError **error)
+bool
+qm__engine_note(qm_engine *e, uint64_t generation, GError **error)
 {
     qm_local note = {.generation = generation};
     guint n = e->dom->disks->len;
@@ -150,11 +150,11 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
     *ret_settled = true;
     switch (d->row->action) {
     case QM_ACTION_COLD_BOOT:
-        return keep_note(e, e->record.generation, error) &&
+        return qm__engine_note(e, e->record.generation, error) &&
                qm__engine_boot(e, error);
     case QM_ACTION_RESTORE:
         if (qm__engine_restore(e, &bad_image, &why))
-            return keep_note(e, e->record.generation, error);
+            return qm__engine_note(e, e->record.generation, error);
         *ret_settled = false;
         return restore_failed(e, bad_image, why, error);
     case QM_ACTION_RESUME:
@@ -171,7 +171,7 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
 static bool
 prepare(qm_engine *e, GError **error)
 {
-    return qm__engine_need_xml(e, error) && keep_note(e, 0, error) &&
+    return qm__engine_need_xml(e, error) && qm__engine_note(e, 0, error) &&
            qm__disks_standby(e, qm__engine_call(e, e->t.end), error);
 }
 
@@ -222,8 +222,8 @@ start_locked(qm_engine *e, GError **error)
 bool
 qm__engine_start(qm_engine *e, GError **error)
 {
-    if (!qm__engine_lock(e, e->t.work, error) || !qm__engine_mark(e, error) ||
-        !start_locked(e, error))
+    if (!qm__engine_lock(e, QM_WORKER_REAP, e->t.work, error) ||
+        !qm__engine_mark(e, error) || !start_locked(e, error))
         return false;
     qm__engine_done(e);
     return true;
@@ -234,7 +234,8 @@ qm__engine_migrate_from(qm_engine *e, GError **error)
 {
     qm_owner owner;
 
-    if (!qm__engine_lock(e, e->t.work, error) || !qm__engine_mark(e, error) ||
+    if (!qm__engine_lock(e, QM_WORKER_WAIT, e->t.work, error) ||
+        !qm__engine_mark(e, error) ||
         !qm_vault_read_record(e->vault, &e->record, error))
         return false;
     owner = qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false);

@@ -127,7 +127,7 @@ power_down(qm_engine *e, GError **error)
     g_autoptr(GError) why = NULL;
 
     if (e->params.stop_action == QM_STOP_SAVE && save_fits(e)) {
-        if (qm__engine_save(e, NULL, e->t.work, &why))
+        if (qm__engine_save(e, NULL, false, e->t.work, &why))
             return true;
         if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
             g_propagate_error(error, g_steal_pointer(&why));
@@ -231,7 +231,7 @@ qm__engine_stop(qm_engine *e, GError **error)
 
     /* No marker of its own: that of an action that was cut off counts until
      * the stop has settled it. */
-    if (!qm__engine_lock(e, e->t.fallback, error))
+    if (!qm__engine_lock(e, QM_WORKER_REAP, e->t.fallback, error))
         return false;
     if (!stop_locked(e, &why)) {
         qm__engine_report(e, "stop", "%s: going on without the vault",

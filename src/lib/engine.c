@@ -11,8 +11,11 @@
 #include <string.h>
 #include "engine.h"
 #include "stream.h"
+#include "worker.h"
 
-#define MAX_TRIES 8 /* of one transition whose outcome was unknown */
+#define MAX_TRIES      8 /* of one transition whose outcome was unknown */
+#define LOCK_LOOK      (100 * QM_MS) /* how often its holder is looked at */
+#define WORKER_STALLED (3 * QM_S)    /* it says nothing for so long */
 
 const uint8_t *
 qm__engine_uuid(const qm_engine *e)
@@ -94,6 +97,8 @@ qm__engine_reconnect(qm_engine *e, const uint8_t *uuid, GError **error)
 void
 qm__engine_close(qm_engine *e)
 {
+    g_clear_pointer(&e->live, qm__live_free);
+    g_clear_pointer(&e->hints, qm__hints_free);
     g_clear_pointer(&e->lock, qm__lock_release);
     g_clear_pointer(&e->vm, qm__vm_close);
     g_clear_pointer(&e->vault, qm_vault_close);
@@ -126,15 +131,39 @@ qm__engine_need_xml(qm_engine *e, GError **error)
     return true;
 }
 
+/* Takes the lock, and gets a worker out of the way as @rule says. */
+static bool
+get_lock(qm_engine *e, const char *path, qm_worker_rule rule, int64_t deadline,
+         GError **error)
+{
+    int64_t silence = rule == QM_WORKER_REAP ? 0 : WORKER_STALLED;
+
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+        int64_t until = MIN(deadline, qm__deadline_in(LOCK_LOOK));
+
+        if (qm__worker_reap(qm__engine_uuid(e), silence))
+            qm__engine_report(e, "worker", "of quickmigd ended");
+        if (qm__lock_take(path, e->action, until, &e->lock, &why))
+            return true;
+        if (!g_error_matches(why, QM_ERROR, QM_ERROR_BUSY) ||
+            qm__passed(deadline)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+    }
+}
+
 bool
-qm__engine_lock(qm_engine *e, int64_t deadline, GError **error)
+qm__engine_lock(qm_engine *e, qm_worker_rule rule, int64_t deadline,
+                GError **error)
 {
     const uint8_t *uuid = qm__engine_uuid(e);
     g_autofree char *dir = qm__vm_path(uuid, NULL);
     g_autofree char *path = qm__vm_path(uuid, "lock");
 
     if (!qm__runtime_prepare(uuid, error) ||
-        !qm__lock_take(path, e->action, deadline, &e->lock, error))
+        !get_lock(e, path, rule, deadline, error))
         return false;
     qm__fifo_sweep(dir);
     /* The vault's deadline was that of its opening. */

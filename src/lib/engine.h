@@ -11,7 +11,9 @@
 #include "cluster.h"
 #include "domxml.h"
 #include "gate-client.h"
+#include "hints.h"
 #include "image.h"
+#include "live.h"
 #include "local.h"
 #include "runtime.h"
 #include "timeouts.h"
@@ -20,6 +22,7 @@
 
 typedef enum { QM_STOP_SAVE, QM_STOP_SHUTDOWN, QM_STOP_POWEROFF } qm_stop;
 typedef enum { QM_FAILURE_BOOT, QM_FAILURE_BLOCK } qm_failure;
+typedef enum { QM_MODE_AUTO, QM_MODE_QUICK, QM_MODE_LIVE } qm_mode;
 
 /* The resource's parameters.  Strings belong to the caller. */
 typedef struct {
@@ -31,6 +34,8 @@ typedef struct {
     unsigned shutdown_timeout_s;
     qm_codec compress;
     unsigned reconnect_limit_s;
+    qm_mode mode;
+    unsigned downtime_limit_ms;
 } qm_params;
 
 /* One step done, for the log.  @step: one word; @text: with figures. */
@@ -56,6 +61,9 @@ typedef struct {
     qm_record record;  /* as read or written last */
     int64_t began;     /* the action, monotonic µs */
     int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
+    qm_hints *hints;   /* of a move; NULL: none */
+    qm_live *live;     /* of a live save under way; NULL: none */
+    bool precopy;      /* a move that waits for migrate_to before its end */
     bool last_save_known;
     qm_history last_save; /* zero: there was none */
 } qm_engine;
@@ -69,8 +77,14 @@ void qm__engine_close(qm_engine *e);
 bool qm__engine_need_xml(qm_engine *e, GError **error);
 /* A new connection to libvirt, after a call that did not come back. */
 bool qm__engine_reconnect(qm_engine *e, const uint8_t *uuid, GError **error);
+/* What to do with a quickmigd worker that holds the VM's lock. */
+typedef enum {
+    QM_WORKER_REAP, /* end it */
+    QM_WORKER_WAIT, /* let it come to its end, unless it has stalled */
+} qm_worker_rule;
 /* Takes the VM's node lock. */
-bool qm__engine_lock(qm_engine *e, int64_t deadline, GError **error);
+bool qm__engine_lock(qm_engine *e, qm_worker_rule rule, int64_t deadline,
+                     GError **error);
 /* Sets the marker of an action under way; done: it came to its end. */
 bool qm__engine_mark(qm_engine *e, GError **error);
 void qm__engine_done(qm_engine *e);
@@ -129,6 +143,13 @@ bool qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
 bool qm__engine_start(qm_engine *e, GError **error);
 bool qm__engine_migrate_from(qm_engine *e, GError **error);
 bool qm__engine_migrate_to(qm_engine *e, const char *target, GError **error);
+/* The source's side, ahead of migrate_to: copies the guest's memory while it
+ * runs, and waits until migrate_to asks for the end; without it, a minute at
+ * most.  REFUSED: it cannot be moved live. */
+bool qm__engine_precopy(qm_engine *e, const char *target, GError **error);
+/* The target's side of a move, ahead of migrate_from: follows the image while
+ * it is written, and takes over when it is committed. */
+bool qm__engine_receive(qm_engine *e, const qm_message *offer, GError **error);
 bool qm__engine_stop(qm_engine *e, GError **error);
 /* For a stop whose engine could not be opened, because the vault is away: was
  * the VM started here in this boot at all? */
@@ -154,10 +175,34 @@ bool qm__engine_boot(qm_engine *e, GError **error);
 /* Load the image, take over, resume.  @ret_bad_image: the image itself is at
  * fault (or QEMU refuses it), so that trying again is counted. */
 bool qm__engine_restore(qm_engine *e, bool *ret_bad_image, GError **error);
+/* Where following an image ends: looked at while it is followed.  NULL: the
+ * image is complete already. */
+typedef struct {
+    qm_keep_going keep_going;
+    void *opaque;
+    qm_image_reader **reader; /* for its position; set while it reads */
+} qm_following;
+/* The first half of it: load the image, paused. */
+bool qm__engine_load(qm_engine *e, const qm_following *following,
+                     bool *ret_bad_image, GError **error);
+/* The second half: vault (acquired), disks, resume.  @began: the restore. */
+bool qm__engine_take_over(qm_engine *e, int64_t began, GError **error);
+/* Writes this node's note; see local.h. */
+bool qm__engine_note(qm_engine *e, uint64_t generation, GError **error);
 /* From RUNNING (or a cut-off save) to SAVED; on failure the guest runs on,
- * unless @error is LOST (not known whether it is committed). */
-bool qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
-                     GError **error);
+ * unless @error is LOST (not known whether it is committed).  @live: while its
+ * memory is streamed the guest runs. */
+bool qm__engine_save(qm_engine *e, const qm_node *target, bool live,
+                     int64_t deadline, GError **error);
+/* Part of it, record SAVING: the guest's state into the vault, all of it but
+ * the commit.  Afterwards the guest is paused, or @error tells why it is not
+ * saved, and it runs as before. */
+bool qm__engine_stream(qm_engine *e, const qm_node *target, bool live,
+                       int64_t deadline, uint64_t *ret_length, GError **error);
+/* Pauses the guest and remembers when. */
+bool qm__engine_suspend(qm_engine *e, GError **error);
+/* Can this move be live?  @ret_why: why not; NULL: it can; caller frees. */
+bool qm__engine_can_live(qm_engine *e, char **ret_why, GError **error);
 
 /* What the last save cost: bytes per second, and bytes; 0: not known. */
 uint64_t qm__engine_rate(qm_engine *e);

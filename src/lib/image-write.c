@@ -14,17 +14,20 @@
 #include <unistd.h>
 #include <lz4.h>
 #include "crc32c.h"
+#include "image-codec.h"
 #include "image.h"
 #include "timeouts.h"
 
 #define LOOK_AROUND_MS 50 /* how often keep_going is asked */
+#define BOUND_MS       5  /* how often the bound is, while it holds us back */
 
 typedef struct slot slot;
 
 struct slot {
     qm_image_writer *writer;
     uint8_t *block;   /* header block, then payload as stored */
-    uint8_t *raw;     /* payload before compression; NULL: in block */
+    uint8_t *raw;     /* room for payload before compression; NULL: never */
+    bool compress;    /* payload is in raw, not in block */
     uint32_t filled;  /* bytes of raw payload */
     struct iovec iov; /* into block, while in flight */
     slot *next;       /* free list */
@@ -46,6 +49,14 @@ struct qm_image_writer {
     unsigned in_flight;
     GError *failed; /* first error of a completed write */
     bool closed;    /* it failed, or the last chunk is there: no more comes */
+    qm_image_bound bound; /* NULL: none */
+    void *bound_opaque;
+    int wake_fd;
+    /* codec AUTO */
+    qm_codec_choice choice;
+    qm_codec_round round;
+    int64_t round_began; /* 0: not yet */
+    char *decision;      /* not told yet; NULL: none */
 };
 
 /* Where the stream comes from, and how long it may take. */
@@ -90,7 +101,7 @@ qm__image_writer_new(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id,
 static uint8_t *
 slot_raw(slot *s)
 {
-    return s->raw != NULL ? s->raw : s->block + QM_CHUNK_HEADER;
+    return s->compress ? s->raw : s->block + QM_CHUNK_HEADER;
 }
 
 static void
@@ -165,12 +176,12 @@ drain(qm_image_writer *w, int64_t deadline, GError **error)
 
 /* Compresses where asked for and worth it; fills @chunk's lengths. */
 static void
-encode(qm_image_writer *w, slot *s, qm_chunk *chunk)
+encode(slot *s, qm_chunk *chunk)
 {
     uint8_t *out = s->block + QM_CHUNK_HEADER;
     int n = 0;
 
-    if (w->codec == QM_CODEC_LZ4 && s->filled > QM_CHUNK_HEADER)
+    if (s->compress && s->filled > QM_CHUNK_HEADER)
         n = LZ4_compress_default((const char *) s->raw, (char *) out,
                                  (int) s->filled,
                                  (int) (s->filled - QM_CHUNK_HEADER));
@@ -181,9 +192,41 @@ encode(qm_image_writer *w, slot *s, qm_chunk *chunk)
     } else {
         chunk->codec = QM_CODEC_NONE;
         chunk->stored_length = s->filled;
-        if (s->raw != NULL)
+        if (s->compress)
             memcpy(out, s->raw, s->filled);
     }
+}
+
+/* The same, measured. */
+static void
+encode_timed(qm_image_writer *w, slot *s, qm_chunk *chunk)
+{
+    int64_t before = qm__now();
+
+    encode(s, chunk);
+    w->round.raw += chunk->raw_length;
+    w->round.stored += chunk->stored_length;
+    if (s->compress)
+        w->round.compressing += qm__now() - before;
+    w->round.chunks++;
+}
+
+/* Between two chunks: has a round come to its end? */
+static void
+judge_codec(qm_image_writer *w)
+{
+    char *text;
+
+    if (w->codec != QM_CODEC_AUTO || !qm__codec_due(&w->choice, &w->round))
+        return;
+    w->round.elapsed = qm__now() - w->round_began;
+    qm__codec_judge(&w->choice, &w->round, &text);
+    if (text != NULL) {
+        g_free(w->decision);
+        w->decision = text;
+    }
+    memset(&w->round, 0, sizeof w->round);
+    w->round_began = qm__now();
 }
 
 /* Sends the slot's chunk on its way; the slot is the store's afterwards. */
@@ -194,7 +237,7 @@ submit(qm_image_writer *w, slot *s, uint32_t flags, GError **error)
         .image_id = w->image_id, .sequence = w->sequence, .flags = flags};
     uint32_t span, end;
 
-    encode(w, s, &chunk);
+    encode_timed(w, s, &chunk);
     chunk.payload_crc =
         qm__crc32c(0, s->block + QM_CHUNK_HEADER, chunk.stored_length);
     qm__digest_add(w->digest, &chunk);
@@ -233,8 +276,12 @@ take_free(qm_image_writer *w)
 {
     slot *s = w->free;
 
-    if (s != NULL)
-        w->free = s->next;
+    if (s == NULL)
+        return NULL;
+    w->free = s->next;
+    judge_codec(w);
+    s->compress = w->codec == QM_CODEC_LZ4 ||
+                  (w->codec == QM_CODEC_AUTO && qm__codec_on(&w->choice));
     return s;
 }
 
@@ -272,19 +319,32 @@ fill(const qm_image_writer *w, slot *s, source *from, GError **error)
     return FILL_FULL;
 }
 
+static bool
+is_held_back(const qm_image_writer *w)
+{
+    return w->bound != NULL && w->offset >= w->bound(w->bound_opaque);
+}
+
 /* One round: waits, takes what is there, sends a chunk that is full. */
 static bool
 pump(qm_image_writer *w, source *from, bool *ret_end, GError **error)
 {
     bool ready;
     fill_result state;
+    int64_t before;
 
+    if (is_held_back(w))
+        return wait_for(w, w->wake_fd, BOUND_MS, &ready, error) &&
+               check_failed(w, error);
     if (w->filling == NULL)
         w->filling = take_free(w);
     ready = w->filling != NULL && from->prefix_length > 0;
+    before = qm__now();
     if (!ready && !wait_for(w, w->filling != NULL ? from->fd : -1,
                             LOOK_AROUND_MS, &ready, error))
         return false;
+    if (w->filling == NULL)
+        w->round.waited += qm__now() - before;
     if (!check_failed(w, error))
         return false;
     if (!ready)
@@ -331,6 +391,7 @@ qm__image_write_from(qm_image_writer *w, int fd, const void *prefix,
 {
     source from = {prefix, prefix_length, fd, deadline, keep_going, opaque};
 
+    w->round_began = qm__now();
     if (!check_open(w, error))
         return false;
     w->closed = !copy_stream(w, &from, error);
@@ -351,6 +412,21 @@ qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error)
     s = w->filling != NULL ? g_steal_pointer(&w->filling) : take_free(w);
     return submit(w, s, QM_CHUNK_LAST, error) && drain(w, deadline, error) &&
            w->store->ops->flush(w->store, deadline, error);
+}
+
+void
+qm__image_writer_bound(qm_image_writer *w, qm_image_bound bound, int wake_fd,
+                       void *opaque)
+{
+    w->bound = bound;
+    w->wake_fd = wake_fd;
+    w->bound_opaque = opaque;
+}
+
+char *
+qm__image_writer_decision(qm_image_writer *w)
+{
+    return g_steal_pointer(&w->decision);
 }
 
 uint64_t
@@ -376,5 +452,6 @@ qm__image_writer_free(qm_image_writer *w)
     }
     g_checksum_free(w->digest);
     g_clear_error(&w->failed);
+    g_free(w->decision);
     g_free(w);
 }

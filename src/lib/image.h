@@ -19,7 +19,13 @@
 #define QM_CHUNK_PAYLOAD (QM_CHUNK_MAX - QM_CHUNK_HEADER)
 #define QM_IMAGE_DEPTH   6 /* commands in flight */
 
-typedef enum { QM_CODEC_NONE = 0, QM_CODEC_LZ4 = 1 } qm_codec;
+/* The first two are part of the format; AUTO is the writer's: each chunk as it
+ * pays. */
+typedef enum {
+    QM_CODEC_NONE = 0,
+    QM_CODEC_LZ4 = 1,
+    QM_CODEC_AUTO = 255
+} qm_codec;
 
 #define QM_DIGEST_LEN 32 /* bytes: SHA-256 */
 #define QM_CHUNK_LAST 1u /* flag */
@@ -69,6 +75,14 @@ bool
 qm__image_write_from(qm_image_writer *w, int fd, const void *prefix,
                      size_t prefix_length, int64_t deadline,
                      qm_keep_going keep_going, void *opaque, GError **error);
+/* AUTO: what was decided since the last call, with figures; NULL: nothing new.
+ * Caller frees. */
+char *qm__image_writer_decision(qm_image_writer *w);
+/* How far the log may reach for now, bytes; asked before more is taken from
+ * the stream, and again when @wake_fd (-1: none) is readable. */
+typedef uint64_t (*qm_image_bound)(void *opaque);
+void qm__image_writer_bound(qm_image_writer *w, qm_image_bound bound,
+                            int wake_fd, void *opaque);
 /* Waits for what is in flight, flushes, writes LAST, flushes.  Once. */
 bool qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error);
 uint64_t qm__image_written(const qm_image_writer *w); /* bytes of the log */

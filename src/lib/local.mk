@@ -25,6 +25,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/cluster.c \
 	src/lib/cluster.h \
 	src/lib/codec.h \
+	src/lib/converge.c \
+	src/lib/converge.h \
 	src/lib/crc32c.c \
 	src/lib/crc32c.h \
 	src/lib/domxml-gates.c \
@@ -34,10 +36,12 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/engine-disks.c \
 	src/lib/engine-monitor.c \
 	src/lib/engine-move.c \
+	src/lib/engine-receive.c \
 	src/lib/engine-restore.c \
 	src/lib/engine-save.c \
 	src/lib/engine-start.c \
 	src/lib/engine-stop.c \
+	src/lib/engine-stream.c \
 	src/lib/engine.c \
 	src/lib/domxml.h \
 	src/lib/engine.h \
@@ -46,10 +50,18 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/gate-client.c \
 	src/lib/gate-client.h \
 	src/lib/gate-start.c \
+	src/lib/hints.c \
+	src/lib/hints.h \
 	src/lib/image-chunk.c \
+	src/lib/image-codec.c \
+	src/lib/image-codec.h \
 	src/lib/image-read.c \
 	src/lib/image-write.c \
 	src/lib/image.h \
+	src/lib/live.c \
+	src/lib/live.h \
+	src/lib/job.c \
+	src/lib/job.h \
 	src/lib/lifecycle.c \
 	src/lib/local.c \
 	src/lib/local.h \
@@ -65,6 +77,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/lun.h \
 	src/lib/lun-watch.c \
 	src/lib/lun-watch.h \
+	src/lib/peer.c \
+	src/lib/peer.h \
 	src/lib/record.c \
 	src/lib/reservation.c \
 	src/lib/reservation.h \
@@ -90,9 +104,12 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/vm-host.c \
 	src/lib/vm-internal.h \
 	src/lib/vm-job.c \
+	src/lib/vm-live.c \
 	src/lib/vm-orphan.c \
 	src/lib/vm.c \
 	src/lib/vm.h \
+	src/lib/worker.c \
+	src/lib/worker.h \
 	$(NULL)
 src_lib_libqmcore_la_LIBADD = \
 	$(GLIB_LIBS) \

@@ -26,6 +26,7 @@ struct qm_vm_job {
     bool (*run)(qm_vm_job *job, virConnectPtr conn, GError **error);
     char *fifo;
     char *xml; /* restore: XML to use; NULL: the stream's */
+    bool live; /* save: the guest runs on meanwhile */
     int event_fd;
     GMutex mutex; /* for what follows */
     GCond ended;
@@ -79,7 +80,7 @@ job_thread(void *data)
 static bool
 job_begin(qm_vm *vm, const char *what,
           bool (*run)(qm_vm_job *, virConnectPtr, GError **), const char *fifo,
-          const char *xml, qm_vm_job **ret_job, GError **error)
+          const char *xml, bool live, qm_vm_job **ret_job, GError **error)
 {
     qm_vm_job *job;
     int fd;
@@ -98,6 +99,7 @@ job_begin(qm_vm *vm, const char *what,
     job->run = run;
     job->fifo = g_strdup(fifo);
     job->xml = g_strdup(xml);
+    job->live = live;
     job->event_fd = fd;
     g_mutex_init(&job->mutex);
     g_cond_init(&job->ended);
@@ -188,26 +190,37 @@ snapshot_xml(qm_vm_job *job, virDomainPtr domain, GError **error)
     return g_strdup(out->str);
 }
 
+/* Suspended for a paused save, running for a live one: else somebody has
+ * interfered. */
+static bool
+check_state(const qm_vm_job *job, virDomainPtr domain, GError **error)
+{
+    int state = VIR_DOMAIN_NOSTATE;
+    int expected = job->live ? VIR_DOMAIN_RUNNING : VIR_DOMAIN_PAUSED;
+
+    if (domain != NULL &&
+        (virDomainGetState(domain, &state, NULL, 0) < 0 || state == expected))
+        return true;
+    g_set_error(error, QM_ERROR,
+                domain == NULL ? QM_ERROR_NOT_FOUND : QM_ERROR_REFUSED,
+                "domain %s: not saved: it is not %s", job->vm->uuid_text,
+                job->live ? "running" : "suspended");
+    return false;
+}
+
 static bool
 run_save(qm_vm_job *job, virConnectPtr conn, GError **error)
 {
     const unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
-                           VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+                           VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
+                           (job->live ? VIR_DOMAIN_SNAPSHOT_CREATE_LIVE : 0);
     g_autoptr(virDomain) domain = NULL;
     g_autofree char *xml = NULL;
     virDomainSnapshotPtr snapshot;
-    int state = VIR_DOMAIN_NOSTATE;
 
-    if (!qm__vm_lookup(job->vm, conn, &domain, error))
+    if (!qm__vm_lookup(job->vm, conn, &domain, error) ||
+        !check_state(job, domain, error))
         return false;
-    if (domain == NULL || (virDomainGetState(domain, &state, NULL, 0) == 0 &&
-                           state != VIR_DOMAIN_PAUSED)) {
-        g_set_error(error, QM_ERROR,
-                    domain == NULL ? QM_ERROR_NOT_FOUND : QM_ERROR_REFUSED,
-                    "domain %s: not saved: it is not suspended",
-                    job->vm->uuid_text);
-        return false;
-    }
     xml = snapshot_xml(job, domain, error);
     if (xml == NULL)
         return false;
@@ -219,10 +232,11 @@ run_save(qm_vm_job *job, virConnectPtr conn, GError **error)
 }
 
 bool
-qm__vm_save_begin(qm_vm *vm, const char *fifo, qm_vm_job **ret_job,
+qm__vm_save_begin(qm_vm *vm, const char *fifo, bool live, qm_vm_job **ret_job,
                   GError **error)
 {
-    return job_begin(vm, "saving it", run_save, fifo, NULL, ret_job, error);
+    return job_begin(vm, live ? "saving it live" : "saving it", run_save, fifo,
+                     NULL, live, ret_job, error);
 }
 
 /* --- restoring --- */
@@ -279,7 +293,7 @@ bool
 qm__vm_restore_begin(qm_vm *vm, const char *fifo, const char *xml,
                      qm_vm_job **ret_job, GError **error)
 {
-    return job_begin(vm, "restoring it", run_restore, fifo, xml, ret_job,
+    return job_begin(vm, "restoring it", run_restore, fifo, xml, false, ret_job,
                      error);
 }
 

@@ -56,12 +56,15 @@ bool qm__vm_shutdown(qm_vm *vm, int64_t deadline, GError **error);
 
 typedef struct qm_vm_job qm_vm_job;
 
-/* Paused save that keeps the source's memory: external memory snapshot with
- * the disks `manual`; the domain must be suspended and stays so, whatever
- * becomes of the stream.  @fifo: qm__fifo_path(); see stream.h.  The job's
- * errors: REFUSED (not suspended), NOT_FOUND, INVALID (no disk). */
-bool qm__vm_save_begin(qm_vm *vm, const char *fifo, qm_vm_job **ret_job,
-                       GError **error);
+/* Save that keeps the source's memory: external memory snapshot with the disks
+ * `manual`.  @live false: the domain must be suspended and stays so, whatever
+ * becomes of the stream.  @live: it must run; it runs on while its memory is
+ * streamed, is suspended by QEMU for the last part, and stays suspended when
+ * the job has succeeded; when it fails, it runs on.  @fifo: qm__fifo_path();
+ * see stream.h.  The job's errors: REFUSED (not suspended, or not running),
+ * NOT_FOUND, INVALID (no disk). */
+bool qm__vm_save_begin(qm_vm *vm, const char *fifo, bool live,
+                       qm_vm_job **ret_job, GError **error);
 /* virDomainRestoreFlags(PAUSED) from @fifo, which the caller fills.
  * @xml: domain XML to use, NULL: the one in the stream.  A job that fails has
  * removed what it loaded.  REFUSED: the domain is active here already. */
@@ -79,6 +82,29 @@ bool qm__vm_job_wait(qm_vm_job *job, int64_t deadline, GError **error);
 void qm__vm_job_abort(qm_vm_job *job);
 void qm__vm_job_free(qm_vm_job *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_vm_job, qm__vm_job_free)
+
+/* --- a live save under way (vm-live.c) --- */
+
+/* As libvirt tells; bytes, bytes/s. */
+typedef struct {
+    bool active; /* false: the job has ended, or not begun */
+    uint64_t total, processed, remaining;
+    uint64_t rate, dirty_rate;
+    uint64_t iteration; /* passes over the memory */
+} qm_vm_progress;
+
+bool qm__vm_progress(qm_vm *vm, int64_t deadline, qm_vm_progress *ret_progress,
+                     GError **error);
+/* For how long QEMU may pause the guest for the last part. */
+bool
+qm__vm_set_downtime(qm_vm *vm, unsigned ms, int64_t deadline, GError **error);
+/* Of a live save that succeeded: how long the guest was paused when the job
+ * ended, µs; 0: libvirt does not say. */
+int64_t qm__vm_downtime(qm_vm *vm, int64_t deadline);
+/* Can QEMU save this domain live without losing pages?  @ret_why: why not,
+ * NULL: it can; caller frees. */
+bool qm__vm_check_live(qm_vm *vm, bool emulated, int64_t deadline,
+                       char **ret_why, GError **error);
 
 /* --- the host --- */
 

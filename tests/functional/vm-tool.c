@@ -234,7 +234,7 @@ do_save(step *s, GError **error)
     if (file < 0)
         return fail(s->arg[1], error);
     ok = qm__fifo_new(s->arg[0], QM_FIFO_SAVE, &fifo, error) &&
-         qm__vm_save_begin(s->vm, qm__fifo_path(fifo), &job, error);
+         qm__vm_save_begin(s->vm, qm__fifo_path(fifo), false, &job, error);
     if (ok && !take(s, fifo, job, file, &broken))
         qm__fifo_close(fifo);
     if (ok)

@@ -53,7 +53,7 @@ test_defaults(void **state)
     assert_int_equal(p.on_restore_failure, QM_FAILURE_BOOT);
     assert_int_equal(p.restore_attempts, 2);
     assert_int_equal(p.shutdown_timeout_s, 60);
-    assert_int_equal(p.compress, QM_CODEC_NONE);
+    assert_int_equal(p.compress, QM_CODEC_AUTO);
     assert_int_equal(p.reconnect_limit_s, 120);
 }
 

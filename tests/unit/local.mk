@@ -65,6 +65,14 @@ check_PROGRAMS += tests/unit/timeouts_split_test
 TESTS += tests/unit/timeouts_split_test
 tests_unit_timeouts_split_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/converge_test
+TESTS += tests/unit/converge_test
+tests_unit_converge_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/image_codec_test
+TESTS += tests/unit/image_codec_test
+tests_unit_image_codec_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/url_parse_test
 TESTS += tests/unit/url_parse_test
 tests_unit_url_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)

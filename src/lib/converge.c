@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#include "config.h"
+#include <glib.h>
+#include "converge.h"
+#include "timeouts.h"
+
+#define FIRST_MS 20 /* pause that is tried first */
+#define ENOUGH   10 /* a pass helps when it leaves a tenth less */
+#define VAIN_MAX 3  /* passes at the limit that do not help */
+#define ROOM_MARGIN                                                            \
+    (UINT64_C(16) << 20) /* bytes: devices, headers, padding                   \
+                          */
+
+/* What is left, written once more, has to fit: afterwards nothing is added,
+ * since the guest is paused. */
+static bool
+is_full(const qm_converge_sample *s)
+{
+    return s->room < s->remaining + s->remaining / 16 + ROOM_MARGIN;
+}
+
+static qm_converge_verdict
+allow(qm_converge *c, unsigned ms, const char *why, const char **ret_why)
+{
+    c->downtime_ms = ms;
+    *ret_why = why;
+    return QM_CONVERGE_ALLOW;
+}
+
+/* A new pass begins: did the last one help? */
+static qm_converge_verdict
+judge_pass(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
+{
+    bool first = c->iteration <= 1;
+    bool helped = s->remaining < c->remaining - c->remaining / ENOUGH;
+
+    c->iteration = s->iteration;
+    c->remaining = s->remaining;
+    if (first || helped)
+        return QM_CONVERGE_WAIT;
+    if (c->downtime_ms < c->limits.downtime_limit_ms)
+        return allow(c, MIN(2 * c->downtime_ms, c->limits.downtime_limit_ms),
+                     "the guest writes as fast as its memory is copied",
+                     ret_why);
+    if (++c->in_vain < VAIN_MAX)
+        return QM_CONVERGE_WAIT;
+    *ret_why = "it does not converge within downtime_limit";
+    return QM_CONVERGE_SUSPEND;
+}
+
+qm_converge_verdict
+qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
+{
+    *ret_why = NULL;
+    if (s->now >= c->limits.until) {
+        *ret_why = "the time for copying is over";
+        return QM_CONVERGE_SUSPEND;
+    }
+    if (c->downtime_ms != 0 && s->iteration > 1 && is_full(s)) {
+        *ret_why = "the vault is nearly full";
+        return QM_CONVERGE_SUSPEND;
+    }
+    if (c->downtime_ms == 0)
+        return allow(c, MIN(FIRST_MS, MAX(c->limits.downtime_limit_ms, 1)),
+                     "to begin with", ret_why);
+    if (s->iteration <= c->iteration)
+        return QM_CONVERGE_WAIT;
+    return judge_pass(c, s, ret_why);
+}
+
+uint32_t
+qm__converge_pause(const qm_converge_sample *s)
+{
+    int64_t us = qm__transfer_time(s->remaining, s->rate);
+
+    return us / QM_MS > UINT32_MAX ? UINT32_MAX : (uint32_t) (us / QM_MS);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#ifndef QM_CONVERGE_H
+#define QM_CONVERGE_H
+
+/*
+ * When does a live save end?  QEMU pauses the guest by itself as soon as what
+ * is left fits into the allowed pause.  A guest that writes faster than its
+ * memory can be streamed never gets there: so the allowed pause is raised step
+ * by step up to the administrator's limit, and at last the guest is suspended.
+ * A pure function of what libvirt tells, so that every case can be tested.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is allowed.  Times in µs. */
+typedef struct {
+    unsigned downtime_limit_ms; /* the longest pause that is welcome */
+    int64_t until;              /* be done copying (a deadline) */
+} qm_converge_limits;
+
+typedef struct {
+    int64_t now;
+    uint64_t remaining;  /* bytes not sent, or sent and dirty again */
+    uint64_t rate;       /* bytes/s that go out */
+    uint64_t dirty_rate; /* bytes/s that the guest writes */
+    uint64_t iteration;  /* passes over the memory, from 1 */
+    uint64_t room;       /* bytes left in the vault */
+} qm_converge_sample;
+
+/* Zeroed but for limits. */
+typedef struct {
+    qm_converge_limits limits;
+    unsigned downtime_ms; /* allowed now; 0: not begun */
+    uint64_t iteration;   /* the last one that was judged */
+    uint64_t remaining;   /* when it began */
+    unsigned in_vain;     /* iterations at the limit that did not help */
+} qm_converge;
+
+typedef enum {
+    QM_CONVERGE_WAIT,
+    QM_CONVERGE_ALLOW,   /* allow QEMU downtime_ms */
+    QM_CONVERGE_SUSPEND, /* it does not converge: pause the guest now */
+} qm_converge_verdict;
+
+/* @ret_why: for ALLOW and SUSPEND, the reason in static words. */
+qm_converge_verdict
+qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why);
+
+/* How long the guest would be paused if it were now, ms. */
+uint32_t qm__converge_pause(const qm_converge_sample *s);
+
+#endif

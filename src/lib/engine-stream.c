@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * The guest's state on its way into the vault: paused, or live.  A live save
+ * ends in the same way: QEMU pauses the guest for the last part, and libvirt's
+ * call returns with the guest still paused.
+ *
+ * A move holds up all recovery in the cluster while it runs: when any node is
+ * lost meanwhile there is something more urgent, and it is given up.
+ */
+#include "config.h"
+#include <inttypes.h>
+#include <unistd.h>
+#include "engine.h"
+#include "worker.h"
+#include "stream.h"
+
+#define LOOK_AROUND   (200 * QM_MS) /* how often membership is looked at */
+#define LEAD_MAX      (UINT64_C(12) << 20) /* bytes before a follower */
+#define FOLLOWER_OLD  (2 * QM_S) /* a follower that is silent binds nobody */
+#define HOLD_AT       (UINT64_C(32) << 20) /* bytes left of a pre-copy */
+#define WAIT_AT_MOST  (60 * QM_S)          /* for migrate_to */
+#define ASKED_AT_MOST (3 * QM_S)           /* the same, with the guest paused */
+#define ASK_EVERY     (5 * QM_MS)
+#define LIVE_SHARE                                                             \
+    3 /* of 4: time for copying, before the guest is                           \
+         suspended */
+
+typedef struct {
+    qm_engine *e;
+    qm_image_writer *w;
+    bool move;
+    unsigned changes; /* of the live view, as reported */
+    int64_t next_look, began;
+    int64_t waiting; /* pre-copied, since when; 0: not yet */
+    bool asked;      /* to come to the end */
+} watch;
+
+/* --- looking around ------------------------------------------------------ */
+
+static bool
+look_at_cluster(watch *w, GError **error)
+{
+    g_autofree char *lost = NULL;
+
+    if (!w->move || !qm__passed(w->next_look))
+        return true;
+    w->next_look = qm__deadline_in(LOOK_AROUND);
+    if (!qm__cluster_lost(w->e->cluster, &lost, error))
+        return false;
+    if (lost == NULL)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_CANCELLED,
+                "the move is cancelled: the cluster lost %s", lost);
+    return false;
+}
+
+static void
+look_at_live(watch *w, qm_job *job)
+{
+    uint64_t capacity = qm_vault_get_info(w->e->vault)->image_capacity;
+    uint64_t written = qm__image_written(w->w);
+    qm_live_view view;
+
+    qm__live_set_room(w->e->live, capacity > written ? capacity - written : 0);
+    qm__live_look(w->e->live, &view);
+    if (view.changes != w->changes)
+        qm__engine_report(w->e, "live", "%s", view.text);
+    w->changes = view.changes;
+    if (view.suspended_at != 0 && w->e->paused_at == 0) {
+        w->e->paused_at = view.suspended_at;
+        if (job != NULL)
+            job->phase = QM_PHASE_PAUSED;
+    }
+    if (job == NULL)
+        return;
+    job->dirty_rate = view.progress.dirty_rate;
+    job->expected_pause_ms = view.expected_pause_ms;
+    if (view.progress.active)
+        job->total = written + view.progress.remaining;
+}
+
+static bool
+keep_going(void *opaque, GError **error)
+{
+    watch *w = opaque;
+    qm_hints *h = w->e->hints;
+    qm_job *job = h != NULL ? qm__hints_job(h) : NULL;
+    int64_t took = MAX(qm__now() - w->began, 1);
+    g_autofree char *decision = qm__image_writer_decision(w->w);
+
+    if (decision != NULL)
+        qm__engine_report(w->e, "compress", "%s", decision);
+    if (w->e->precopy)
+        qm__worker_alive(qm__engine_uuid(w->e));
+    if (w->waiting != 0 && !w->asked && qm__now() - w->waiting > WAIT_AT_MOST) {
+        g_set_error(error, QM_ERROR, QM_ERROR_CANCELLED,
+                    "pre-copied, but Pacemaker has not asked for the move");
+        return false;
+    }
+    if (w->e->live != NULL)
+        look_at_live(w, job);
+    if (h != NULL) {
+        job->bytes = qm__image_written(w->w);
+        job->rate = (uint64_t) ((double) job->bytes * QM_S / (double) took);
+        qm__hints_progress(h);
+        if (!qm__hints_check(h, error))
+            return false;
+    }
+    return look_at_cluster(w, error);
+}
+
+/* A pre-copy stops just before the end of the first pass: QEMU, which cannot
+ * write on, can neither end nor pause the guest, until migrate_to asks for
+ * it. */
+static bool
+is_waiting(watch *w)
+{
+    qm_live_view view;
+
+    if (!w->e->precopy || w->asked)
+        return false;
+    w->asked = qm__worker_asked(qm__engine_uuid(w->e));
+    if (w->asked || w->waiting != 0)
+        return !w->asked;
+    qm__live_look(w->e->live, &view);
+    if (!view.progress.active || view.progress.total == 0 ||
+        view.progress.remaining > HOLD_AT)
+        return false;
+    w->waiting = qm__now();
+    qm__hints_phase(w->e->hints, QM_PHASE_WAIT, NULL);
+    qm__engine_report(w->e, "precopy",
+                      "%" PRIu64 " bytes copied, waiting for "
+                      "Pacemaker",
+                      qm__image_written(w->w));
+    return true;
+}
+
+/* A target that follows is not left far behind: what it has yet to load when
+ * the guest is paused prolongs the pause. */
+static uint64_t
+bound(void *opaque)
+{
+    watch *w = opaque;
+    const qm_job *target = NULL;
+    int64_t age = 0;
+    g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
+
+    if (w->e->live == NULL || w->e->hints == NULL || w->e->paused_at != 0)
+        return UINT64_MAX;
+    if (is_waiting(w))
+        return 0;
+    (void) qm__hints_check(w->e->hints, &ignored);
+    target = qm__hints_other(w->e->hints, &age);
+    if (target == NULL || age > FOLLOWER_OLD || target->phase != QM_PHASE_COPY)
+        return UINT64_MAX;
+    return target->bytes + LEAD_MAX;
+}
+
+/* --- streaming ----------------------------------------------------------- */
+
+/* Streams the guest's state into the log, all but the last chunk. */
+static bool
+stream_out(qm_fifo *fifo, qm_vm_job *job, watch *w, int64_t deadline,
+           GError **error)
+{
+    uint8_t header[QM_SAVE_HEADER];
+
+    return qm__fifo_take(fifo, qm__vm_job_fd(job), deadline, header, error) &&
+           qm__image_write_from(w->w, qm__fifo_fd(fifo), header, sizeof header,
+                                deadline, keep_going, w, error);
+}
+
+/* The stream has ended, so the guest is paused.  What it wrote must be durable
+ * before an image says "go on from here"; the last chunk only after libvirt's
+ * success. */
+static bool
+finish_image(qm_engine *e, qm_vm_job *job, qm_image_writer *w, int64_t deadline,
+             GError **error)
+{
+    return qm__disks_drain(e, qm__engine_call(e, deadline), error) &&
+           qm__vm_job_wait(job, deadline, error) &&
+           qm__image_write_last(w, deadline, error);
+}
+
+/* The stream broke: libvirt's own words tell more than a closed pipe. */
+static void
+end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
+{
+    g_autoptr(GError) also = NULL;
+
+    /* A broken stream ends the save; an abort alone waits for a reader. */
+    qm__fifo_close(fifo);
+    qm__vm_job_abort(job);
+    if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
+        why != NULL && g_error_matches(*why, QM_ERROR, QM_ERROR_IO))
+        g_prefix_error(why, "%s; ", also->message);
+}
+
+static bool
+start_live(qm_engine *e, int64_t deadline, GError **error)
+{
+    int64_t time = qm__remaining(deadline);
+    qm_converge_limits limits = {
+        .downtime_limit_ms = e->params.downtime_limit_ms,
+        .until = deadline - time + time / 4 * LIVE_SHARE,
+    };
+
+    return qm__live_start(e->params.hypervisor, qm__engine_uuid(e), &limits,
+                          qm__engine_call(e, deadline), &e->live, error);
+}
+
+/* QEMU paused the guest by itself, a little before its stream ended. */
+static void
+note_pause(qm_engine *e, int64_t ended)
+{
+    qm_live_view view;
+
+    if (e->paused_at == 0) {
+        qm__live_look(e->live, &view);
+        e->paused_at = ended - view.downtime;
+        qm__engine_report(e, "live",
+                          "the copy converged: QEMU paused the "
+                          "guest for %" PRIi64 " ms",
+                          view.downtime / QM_MS);
+    }
+}
+
+/* The memory was copied to its end before the pre-copy could be held: the
+ * guest is paused, so there is no long wait.  Without Pacemaker's asking for
+ * the move it must not be committed. */
+static bool
+await_asking(watch *w, GError **error)
+{
+    int64_t until = qm__deadline_in(ASKED_AT_MOST);
+
+    if (!w->e->precopy || w->asked)
+        return true;
+    if (w->waiting == 0)
+        qm__hints_phase(w->e->hints, QM_PHASE_WAIT, NULL);
+    while (!qm__worker_asked(qm__engine_uuid(w->e))) {
+        if (qm__passed(until)) {
+            g_set_error(error, QM_ERROR, QM_ERROR_CANCELLED,
+                        "copied, but Pacemaker has not asked for the move");
+            return false;
+        }
+        g_usleep(ASK_EVERY);
+    }
+    return true;
+}
+
+static bool
+run_stream(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, watch *w,
+           int64_t deadline, GError **error)
+{
+    int64_t ended;
+
+    if (!stream_out(fifo, job, w, deadline, error))
+        return false;
+    ended = qm__now();
+    if (e->live != NULL)
+        qm__live_ended(e->live);
+    if (!await_asking(w, error) || !finish_image(e, job, w->w, deadline, error))
+        return false;
+    note_pause(e, ended);
+    return true;
+}
+
+bool
+qm__engine_stream(qm_engine *e, const qm_node *target, bool live,
+                  int64_t deadline, uint64_t *ret_length, GError **error)
+{
+    g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
+    g_autoptr(qm_image_writer) writer = NULL;
+    g_autoptr(qm_fifo) fifo = NULL;
+    g_autoptr(qm_vm_job) job = NULL;
+    watch w = {.e = e, .move = target != NULL, .began = qm__now()};
+    qm_store *store;
+    bool ok;
+
+    qm__vault_set_deadline(e->vault, deadline);
+    if (!qm__vault_image(e->vault, e->record.image_id, true, &store, error) ||
+        !qm__fifo_new(dir, QM_FIFO_SAVE, &fifo, error) ||
+        !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), live, &job, error))
+        return false;
+    writer = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
+                                  e->params.compress);
+    w.w = writer;
+    ok = !live || start_live(e, deadline, error);
+    if (e->live != NULL && e->hints != NULL)
+        qm__image_writer_bound(writer, bound, qm__hints_fd(e->hints), &w);
+    ok = ok && run_stream(e, fifo, job, &w, deadline, error);
+    if (!ok)
+        end_job(e, fifo, job, error);
+    else
+        *ret_length = qm__image_written(writer);
+    return ok;
+}
+
+bool
+qm__engine_suspend(qm_engine *e, GError **error)
+{
+    if (!qm__vm_suspend(e->vm, qm__engine_call(e, e->t.work), error))
+        return false;
+    e->paused_at = qm__now();
+    qm__engine_report(e, "suspend", "guest paused");
+    return true;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+#include "config.h"
+#include <inttypes.h>
+#include "live.h"
+#include "timeouts.h"
+
+#define LOOK_EVERY (25 * QM_MS)
+#define CALL_LIMIT (2 * QM_S)
+#define ASK_AGAIN  (5 * QM_MS) /* while libvirt ends its job */
+#define ASK_MAX    40
+
+struct qm_live {
+    qm_vm *vm;
+    GThread *thread;
+    qm_converge converge; /* the thread's */
+    GMutex mutex;         /* for what follows */
+    GCond changed;
+    bool end;
+    bool ended; /* the stream has */
+    uint64_t room;
+    qm_live_view view;
+};
+
+static void
+tell(qm_live *live, const char *what, const char *why)
+{
+    g_mutex_lock(&live->mutex);
+    g_snprintf(live->view.text, sizeof live->view.text, "%s: %s", what, why);
+    live->view.changes++;
+    g_mutex_unlock(&live->mutex);
+}
+
+static void
+allow(qm_live *live, const char *why)
+{
+    unsigned ms = live->converge.downtime_ms;
+    g_autofree char *what = g_strdup_printf("a pause of %u ms is allowed", ms);
+    g_autoptr(GError) error = NULL;
+
+    if (qm__vm_set_downtime(live->vm, ms, qm__deadline_in(CALL_LIMIT), &error))
+        tell(live, what, why);
+    else
+        tell(live, what, error->message);
+}
+
+/* The copy goes on, and ends, since nothing is written any more. */
+static void
+suspend(qm_live *live, const char *why)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!qm__vm_suspend(live->vm, qm__deadline_in(CALL_LIMIT), &error)) {
+        tell(live, "cannot suspend the guest", error->message);
+        return;
+    }
+    tell(live, "the guest is suspended", why);
+    g_mutex_lock(&live->mutex);
+    live->view.suspended_at = qm__now();
+    g_mutex_unlock(&live->mutex);
+}
+
+static void
+look(qm_live *live)
+{
+    g_autoptr(GError) ignored = NULL; /* the stream tells what is wrong */
+    qm_vm_progress p;
+    qm_converge_sample s = {0};
+    const char *why;
+    bool suspended;
+
+    if (!qm__vm_progress(live->vm, qm__deadline_in(CALL_LIMIT), &p, &ignored) ||
+        !p.active)
+        return;
+    s.now = qm__now();
+    s.remaining = p.remaining;
+    s.rate = p.rate;
+    s.dirty_rate = p.dirty_rate;
+    s.iteration = p.iteration;
+    g_mutex_lock(&live->mutex);
+    live->view.progress = p;
+    live->view.expected_pause_ms = qm__converge_pause(&s);
+    s.room = live->room;
+    suspended = live->view.suspended_at != 0 || live->ended;
+    g_mutex_unlock(&live->mutex);
+    /* Before the first pages are out nothing can be said. */
+    if (suspended || p.total == 0)
+        return;
+    switch (qm__converge(&live->converge, &s, &why)) {
+    case QM_CONVERGE_ALLOW:
+        allow(live, why);
+        break;
+    case QM_CONVERGE_SUSPEND:
+        suspend(live, why);
+        break;
+    case QM_CONVERGE_WAIT:
+        break;
+    }
+}
+
+/* Waits until @until, the end of the stream, or our own.  Under the mutex. */
+static void
+nap(qm_live *live, gint64 until)
+{
+    bool ended = live->ended;
+
+    while (!live->end && live->ended == ended &&
+           g_cond_wait_until(&live->changed, &live->mutex, until))
+        ;
+}
+
+static int64_t
+ask_downtime(qm_live *live)
+{
+    return qm__vm_downtime(live->vm, qm__deadline_in(CALL_LIMIT));
+}
+
+static void *
+live_thread(void *data)
+{
+    qm_live *live = data;
+    unsigned asked = 0;
+
+    g_mutex_lock(&live->mutex);
+    while (!live->end && live->view.downtime == 0 && asked < ASK_MAX) {
+        gint64 from = g_get_monotonic_time();
+        bool ended = live->ended;
+        int64_t downtime = 0;
+
+        g_mutex_unlock(&live->mutex);
+        if (ended)
+            downtime = ask_downtime(live);
+        else
+            look(live);
+        g_mutex_lock(&live->mutex);
+        asked += ended;
+        live->view.downtime = downtime;
+        nap(live, from + (ended ? ASK_AGAIN : LOOK_EVERY));
+    }
+    g_mutex_unlock(&live->mutex);
+    return NULL;
+}
+
+bool
+qm__live_start(const char *uri, const uint8_t *uuid,
+               const qm_converge_limits *limits, int64_t deadline,
+               qm_live **ret, GError **error)
+{
+    qm_live *live;
+    qm_vm *vm;
+
+    if (!qm__vm_open(uri, uuid, deadline, &vm, error))
+        return false;
+    live = g_new0(qm_live, 1);
+    live->vm = vm;
+    live->converge.limits = *limits;
+    live->room = UINT64_MAX;
+    g_mutex_init(&live->mutex);
+    g_cond_init(&live->changed);
+    live->thread = g_thread_try_new("live", live_thread, live, error);
+    if (live->thread == NULL) {
+        qm__live_free(live);
+        return false;
+    }
+    *ret = live;
+    return true;
+}
+
+void
+qm__live_free(qm_live *live)
+{
+    if (live == NULL)
+        return;
+    if (live->thread != NULL) {
+        g_mutex_lock(&live->mutex);
+        live->end = true;
+        g_cond_signal(&live->changed);
+        g_mutex_unlock(&live->mutex);
+        (void) g_thread_join(live->thread);
+    }
+    qm__vm_close(live->vm);
+    g_mutex_clear(&live->mutex);
+    g_cond_clear(&live->changed);
+    g_free(live);
+}
+
+void
+qm__live_set_room(qm_live *live, uint64_t bytes)
+{
+    g_mutex_lock(&live->mutex);
+    live->room = bytes;
+    g_mutex_unlock(&live->mutex);
+}
+
+void
+qm__live_ended(qm_live *live)
+{
+    g_mutex_lock(&live->mutex);
+    live->ended = true;
+    g_cond_signal(&live->changed);
+    g_mutex_unlock(&live->mutex);
+}
+
+void
+qm__live_look(qm_live *live, qm_live_view *ret_view)
+{
+    g_mutex_lock(&live->mutex);
+    *ret_view = live->view;
+    g_mutex_unlock(&live->mutex);
+}

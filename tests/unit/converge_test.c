@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the quickmig authors */
+/*
+ * When a live save ends: a guest that is idle, one that writes, one that never
+ * converges, a vault that fills up, time that runs out.
+ */
+#include "config.h"
+#include <string.h>
+#include "unit.h"
+#include "converge.h"
+#include "timeouts.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static qm_converge
+fresh(unsigned limit_ms)
+{
+    return (qm_converge){.limits = {limit_ms, 1000 * QM_S}};
+}
+
+static qm_converge_sample
+sample(uint64_t iteration, uint64_t remaining_mib)
+{
+    return (qm_converge_sample){.now = QM_S,
+                                .remaining = remaining_mib * MIB,
+                                .rate = 100 * MIB,
+                                .iteration = iteration,
+                                .room = 4096 * MIB};
+}
+
+static void
+test_begins_with_a_short_pause(void **state)
+{
+    qm_converge c = fresh(300);
+    qm_converge_sample s = sample(1, 1000);
+    const char *why;
+
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_ALLOW);
+    assert_int_equal(c.downtime_ms, 20);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+    c = fresh(5);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_ALLOW);
+    assert_int_equal(c.downtime_ms, 5);
+}
+
+static void
+test_converging_is_left_alone(void **state)
+{
+    qm_converge c = fresh(300);
+    const char *why;
+    uint64_t left = 1000;
+
+    for (uint64_t i = 1; i < 10; i++, left /= 2) {
+        qm_converge_sample s = sample(i, left);
+
+        assert_int_equal(qm__converge(&c, &s, &why),
+                         i == 1 ? QM_CONVERGE_ALLOW : QM_CONVERGE_WAIT);
+    }
+    assert_int_equal(c.downtime_ms, 20);
+}
+
+/* 20, 40, 80, 160, 300; then three passes in vain. */
+static void
+test_never_converging_is_suspended(void **state)
+{
+    static const unsigned steps[] = {20, 40, 80, 160, 300};
+    qm_converge c = fresh(300);
+    const char *why;
+    unsigned raised = 0, pass = 0;
+    qm_converge_verdict v;
+
+    do {
+        qm_converge_sample s = sample(++pass, 500);
+
+        v = qm__converge(&c, &s, &why);
+        if (v == QM_CONVERGE_ALLOW) {
+            assert_true(raised < G_N_ELEMENTS(steps));
+            assert_int_equal(c.downtime_ms, steps[raised++]);
+        }
+        assert_true(pass < 50);
+    } while (v != QM_CONVERGE_SUSPEND);
+    assert_int_equal(raised, G_N_ELEMENTS(steps));
+    assert_non_null(strstr(why, "downtime_limit"));
+}
+
+static void
+test_vault_full(void **state)
+{
+    qm_converge c = fresh(300);
+    qm_converge_sample s = sample(1, 200);
+    const char *why;
+
+    (void) qm__converge(&c, &s, &why);
+    s = sample(2, 200);
+    s.room = 220 * MIB;
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_SUSPEND);
+    assert_non_null(strstr(why, "vault"));
+    /* In the first pass everything is still to be written once. */
+    c = fresh(300);
+    s = sample(1, 1000);
+    s.room = 1001 * MIB;
+    (void) qm__converge(&c, &s, &why);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+}
+
+static void
+test_time_is_over(void **state)
+{
+    qm_converge c = fresh(300);
+    qm_converge_sample s = sample(1, 1000);
+    const char *why;
+
+    s.now = 1000 * QM_S;
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_SUSPEND);
+    assert_non_null(strstr(why, "time"));
+}
+
+static void
+test_expected_pause(void **state)
+{
+    qm_converge_sample s = sample(2, 50);
+
+    assert_int_equal(qm__converge_pause(&s), 500);
+    s.rate = 0;
+    assert_int_equal(qm__converge_pause(&s), UINT32_MAX);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_begins_with_a_short_pause),
+        cmocka_unit_test(test_converging_is_left_alone),
+        cmocka_unit_test(test_never_converging_is_suspended),
+        cmocka_unit_test(test_vault_full),
+        cmocka_unit_test(test_time_is_over),
+        cmocka_unit_test(test_expected_pause),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
