@@ -61,6 +61,7 @@ typedef struct {
     char vault[1024];
     char hypervisor[256];
     uint32_t reconnect_limit_s;
+    uint32_t downtime_limit_ms;
     uint32_t timeout_ms; /* how long the move may take */
 } qm_offer;
 

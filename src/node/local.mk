@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+# quickmigd: one per node.
+
+sbin_PROGRAMS += src/node/quickmigd
+src_node_quickmigd_SOURCES = \
+	src/node/main.c \
+	src/node/moves.c \
+	src/node/node.h \
+	src/node/worker.c \
+	$(NULL)
+src_node_quickmigd_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
+src_node_quickmigd_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)
+src_node_quickmigd_LDADD = src/lib/libqmcore.la
