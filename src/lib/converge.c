@@ -62,7 +62,7 @@ qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
         return QM_CONVERGE_SUSPEND;
     }
     if (c->downtime_ms == 0)
-        return allow(c, MIN(FIRST_MS, MAX(c->limits.downtime_limit_ms, 1)),
+        return allow(c, MIN(QM_CONVERGE_FIRST_MS, MAX(c->limits.downtime_limit_ms, 1)),
                      "to begin with", ret_why);
     if (s->iteration <= c->iteration)
         return QM_CONVERGE_WAIT;

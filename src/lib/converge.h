@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define QM_CONVERGE_FIRST_MS 20u /* pause that is tried first */
+
 /* What is allowed.  Times in µs. */
 typedef struct {
     unsigned downtime_limit_ms; /* the longest pause that is welcome */

@@ -174,28 +174,27 @@ prepare(receiver *r, GError **error)
 }
 
 static bool
-follow(receiver *r, GError **error)
+follow(receiver *r, qm_load *load, GError **error)
 {
     const qm_following following = {keep_going, r, &r->reader};
-    bool bad_image;
 
     if (!await_record(r, QM_STATE_SAVING, BEGIN_EVERY, BEGIN_AT_MOST, error))
         return false;
     qm__hints_phase(r->e->hints, QM_PHASE_COPY, NULL);
-    if (!qm__engine_load(r->e, &following, &bad_image, error))
+    if (!qm__engine_load(r->e, &following, load, error))
         return false;
     qm__hints_phase(r->e->hints, QM_PHASE_LOADED, NULL);
     return await_record(r, QM_STATE_SAVED, COMMIT_EVERY, COMMIT_AT_MOST, error);
 }
 
 static bool
-take_over(receiver *r, int64_t began, GError **error)
+take_over(receiver *r, qm_load *load, GError **error)
 {
     qm_engine *e = r->e;
 
     qm__hints_phase(e->hints, QM_PHASE_TAKEOVER, NULL);
     return qm__engine_acquire(e, right_to_receive, e->t.work, error) &&
-           qm__engine_take_over(e, began, error);
+           qm__engine_take_over(e, load, error);
 }
 
 /* Nothing was taken over: it only goes. */
@@ -222,23 +221,33 @@ open_hints(qm_engine *e, const qm_message *offer)
 }
 
 static bool
-receive_locked(receiver *r, GError **error)
+receive_image(receiver *r, qm_load *load, GError **error)
 {
     qm_engine *e = r->e;
-    int64_t began = qm__now();
 
-    if (!may_begin(r, error))
-        return false;
-    if (!prepare(r, error) || !follow(r, error)) {
+    if (!prepare(r, error) || !follow(r, load, error)) {
         drop(r);
         return false;
     }
     /* From here on a stop or start has to find out how far it came. */
-    if (!qm__engine_mark(e, error) || !take_over(r, began, error))
+    if (!qm__engine_mark(e, error) || !take_over(r, load, error))
         return false;
     qm__engine_done(e);
     (void) qm__engine_note(e, e->record.generation, NULL);
     return true;
+}
+
+static bool
+receive_locked(receiver *r, GError **error)
+{
+    qm_load load = {0};
+    bool ok;
+
+    if (!may_begin(r, error))
+        return false;
+    ok = receive_image(r, &load, error);
+    qm__engine_load_clear(&load);
+    return ok;
 }
 
 bool

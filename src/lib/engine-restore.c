@@ -7,9 +7,13 @@
  */
 #include "config.h"
 #include <inttypes.h>
+#include <poll.h>
+#include <string.h>
 #include <unistd.h>
 #include "engine.h"
 #include "stream.h"
+
+#define DOMAIN_AGAIN_MS 5
 
 bool
 qm__engine_boot(qm_engine *e, GError **error)
@@ -30,10 +34,10 @@ qm__engine_boot(qm_engine *e, GError **error)
     return true;
 }
 
-/* Feeds the image to libvirt.  @ret_bytes: of the log. */
+/* Hands the image to libvirt, all of it. */
 static bool
-stream_in(qm_engine *e, const qm_following *following, qm_fifo *fifo,
-          qm_vm_job *job, uint64_t *ret_bytes, GError **error)
+stream_in(qm_engine *e, const qm_following *following, qm_load *load,
+          GError **error)
 {
     static const qm_following complete;
     const qm_following *f = following != NULL ? following : &complete;
@@ -47,15 +51,15 @@ stream_in(qm_engine *e, const qm_following *following, qm_fifo *fifo,
     r = qm__image_reader_new(store, qm__engine_uuid(e), e->record.image_id);
     if (f->reader != NULL)
         *f->reader = r;
-    ok = qm__fifo_connect(fifo, qm__vm_job_fd(job), e->t.work, error) &&
-         qm__image_read_to(r, qm__fifo_fd(fifo), following != NULL, e->t.work,
-                           f->keep_going, f->opaque, error);
+    ok = qm__fifo_connect(load->fifo, qm__vm_job_fd(load->job), e->t.work,
+                          error) &&
+         qm__image_read_to(r, qm__fifo_fd(load->fifo), following != NULL,
+                           e->t.work, f->keep_going, f->opaque, error);
     if (f->reader != NULL)
         *f->reader = NULL;
-    *ret_bytes = qm__image_read_bytes(r);
-    if (ok)
-        qm__fifo_close(fifo);
-    return ok && qm__vm_job_wait(job, e->t.work, error);
+    load->bytes = qm__image_read_bytes(r);
+    qm__fifo_close(load->fifo);
+    return ok;
 }
 
 /* What says that the image, or QEMU's taking it, is at fault: not the
@@ -68,42 +72,84 @@ is_image_fault(const GError *error)
            !g_error_matches(error, QM_ERROR, QM_ERROR_CONFLICT);
 }
 
-bool
-qm__engine_load(qm_engine *e, const qm_following *following,
-                bool *ret_bad_image, GError **error)
+/* The load has failed: what is half loaded here only goes. */
+static bool
+load_failed(qm_engine *e, qm_load *load, GError *why, GError **error)
 {
-    g_autoptr(qm_fifo) fifo = NULL;
-    g_autoptr(qm_vm_job) job = NULL;
+    g_autoptr(GError) also = NULL;
+    g_autoptr(GError) ignored = NULL;
+
+    load->bad_image = is_image_fault(why);
+    /* libvirt's own words tell more than a broken pipe. */
+    if (!qm__vm_job_wait(load->job, qm__engine_call(e, e->t.end), &also) &&
+        g_error_matches(why, QM_ERROR, QM_ERROR_IO) &&
+        strcmp(also->message, why->message) != 0)
+        g_prefix_error(&why, "%s; ", also->message);
+    (void) qm__engine_destroy(e, qm__engine_uuid(e), e->t.end, &ignored);
+    g_propagate_error(error, why);
+    return false;
+}
+
+bool
+qm__engine_load(qm_engine *e, const qm_following *following, qm_load *load,
+                GError **error)
+{
     g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
-    int64_t began = qm__now();
-    uint64_t bytes = 0;
     GError *why = NULL;
 
-    if (!qm__fifo_new(dir, QM_FIFO_RESTORE, &fifo, error) ||
-        !qm__vm_restore_begin(e->vm, qm__fifo_path(fifo), NULL, &job, error))
+    load->began = qm__now();
+    if (!qm__fifo_new(dir, QM_FIFO_RESTORE, &load->fifo, error) ||
+        !qm__vm_restore_begin(e->vm, qm__fifo_path(load->fifo), NULL,
+                              &load->job, error))
         return false;
-    if (!stream_in(e, following, fifo, job, &bytes, &why)) {
-        g_autoptr(GError) also = NULL;
+    return stream_in(e, following, load, &why) ||
+           load_failed(e, load, why, error);
+}
 
-        *ret_bad_image = is_image_fault(why);
-        qm__fifo_close(fifo);
-        /* libvirt's own words tell more than a broken pipe. */
-        if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
-            g_error_matches(why, QM_ERROR, QM_ERROR_IO))
-            g_prefix_error(&why, "%s; ", also->message);
-        g_propagate_error(error, why);
-        return false;
-    }
+void
+qm__engine_load_clear(qm_load *load)
+{
+    g_clear_pointer(&load->fifo, qm__fifo_free);
+    g_clear_pointer(&load->job, qm__vm_job_free);
+}
+
+/* QEMU has the whole image, and is paused. */
+static bool
+await_loaded(qm_engine *e, qm_load *load, GError **error)
+{
+    GError *why = NULL;
+    int64_t took;
+
+    if (!qm__vm_job_wait(load->job, e->t.work, &why))
+        return load_failed(e, load, why, error);
+    took = qm__now() - load->began;
     qm__engine_report(e, "load",
-                      "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s", bytes,
-                      (qm__now() - began) / QM_MS,
-                      (double) bytes / (double) MAX(qm__now() - began, 1));
+                      "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s",
+                      load->bytes, took / QM_MS,
+                      (double) load->bytes / (double) MAX(took, 1));
     return true;
 }
 
-/* From the commit's history entry: when and for how long it was paused. */
+/* A small image is in the pipes before libvirt has made the domain. */
+static bool
+await_domain(qm_engine *e, const qm_load *load, GError **error)
+{
+    struct pollfd p = {.fd = qm__vm_job_fd(load->job), .events = POLLIN};
+    qm_vm_state state;
+
+    do {
+        if (!qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state,
+                              error))
+            return false;
+    } while (state == QM_VM_NONE && poll(&p, 1, DOMAIN_AGAIN_MS) == 0 &&
+             !qm__passed(e->t.work));
+    return true;
+}
+
+/* From the commit's history entry: since when it has been paused, wall clock;
+ * 0: not known. */
 static int64_t
-total_pause(qm_engine *e, uint64_t saved_sequence)
+paused_since(qm_engine *e, uint64_t saved_sequence)
 {
     g_autoptr(GArray) entries = NULL;
     g_autoptr(GError) ignored = NULL;
@@ -115,7 +161,7 @@ total_pause(qm_engine *e, uint64_t saved_sequence)
 
         if (h->sequence <= saved_sequence && h->to == QM_STATE_SAVED &&
             h->from == QM_STATE_SAVING && h->time_us <= g_get_real_time())
-            return g_get_real_time() - h->time_us + (int64_t) h->pause_us;
+            return h->time_us - (int64_t) h->pause_us;
     }
     return 0;
 }
@@ -142,22 +188,29 @@ run(qm_engine *e, const qm_figures *figures, GError **error)
            qm__disks_open(e, qm__engine_call(e, e->t.end), error);
 }
 
+/* The record says that it is being restored here before QEMU has taken the
+ * last bytes: vault and disks are taken meanwhile.  Nothing is written to a
+ * disk, so that the image still counts when the load fails. */
 bool
-qm__engine_take_over(qm_engine *e, int64_t began, GError **error)
+qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
 {
     qm_figures figures = {0};
     uint64_t saved = e->record.sequence;
-    int64_t taking = qm__now();
+    int64_t taking = qm__now(), since;
     qm_decision d;
 
-    if (!qm__engine_transition(e, QM_EVENT_LOADED, NULL, e->t.end, &d, error) ||
+    if (!await_domain(e, load, error) ||
+        !qm__engine_transition(e, QM_EVENT_LOADED, NULL, e->t.end, &d, error) ||
         !qm__disks_acquire(e, true, qm__engine_call(e, e->t.end), error))
         return false;
     qm__engine_report(e, "takeover", "vault and disks in %" PRIi64 " ms",
                       (qm__now() - taking) / QM_MS);
+    since = paused_since(e, saved);
+    if (!await_loaded(e, load, error))
+        return false;
     figures.bytes = d.next.image_length;
-    figures.duration_us = qm__now() - began;
-    figures.pause_us = total_pause(e, saved);
+    figures.duration_us = qm__now() - load->began;
+    figures.pause_us = since != 0 ? g_get_real_time() - since : 0;
     if (!run(e, &figures, error))
         return false;
     qm__engine_report(e, "resume", "guest runs, paused for %" PRIi64 " ms",
@@ -168,15 +221,11 @@ qm__engine_take_over(qm_engine *e, int64_t began, GError **error)
 bool
 qm__engine_restore(qm_engine *e, bool *ret_bad_image, GError **error)
 {
-    int64_t began = qm__now();
+    qm_load load = {0};
+    bool ok = qm__engine_load(e, NULL, &load, error) &&
+              qm__engine_take_over(e, &load, error);
 
-    *ret_bad_image = false;
-    if (!qm__engine_load(e, NULL, ret_bad_image, error)) {
-        g_autoptr(GError) ignored = NULL;
-
-        /* Nothing was taken over: what is half loaded here only goes. */
-        (void) qm__engine_destroy(e, qm__engine_uuid(e), e->t.end, &ignored);
-        return false;
-    }
-    return qm__engine_take_over(e, began, error);
+    *ret_bad_image = load.bad_image;
+    qm__engine_load_clear(&load);
+    return ok;
 }

@@ -17,6 +17,9 @@
 
 #define LOOK_AROUND   (200 * QM_MS) /* how often membership is looked at */
 #define LEAD_MAX      (UINT64_C(12) << 20) /* bytes before a follower */
+#define LEAD_NEAR     (UINT64_C(3) << 20)  /* the same, near the end */
+#define NEAR          (UINT64_C(48) << 20) /* bytes left */
+#define FLUSH_EVERY   (UINT64_C(32) << 20) /* bytes, while the guest runs */
 #define FOLLOWER_OLD  (2 * QM_S) /* a follower that is silent binds nobody */
 #define HOLD_AT       (UINT64_C(32) << 20) /* bytes left of a pre-copy */
 #define WAIT_AT_MOST  (60 * QM_S)          /* for migrate_to */
@@ -143,6 +146,7 @@ bound(void *opaque)
 {
     watch *w = opaque;
     const qm_job *target = NULL;
+    qm_live_view view;
     int64_t age = 0;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
@@ -154,7 +158,11 @@ bound(void *opaque)
     target = qm__hints_other(w->e->hints, &age);
     if (target == NULL || age > FOLLOWER_OLD || target->phase != QM_PHASE_COPY)
         return UINT64_MAX;
-    return target->bytes + LEAD_MAX;
+    qm__live_look(w->e->live, &view);
+    return target->bytes +
+           (view.progress.total != 0 && view.progress.remaining < NEAR
+                ? LEAD_NEAR
+                : LEAD_MAX);
 }
 
 /* --- streaming ----------------------------------------------------------- */
@@ -195,6 +203,16 @@ end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
     if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
         why != NULL && g_error_matches(*why, QM_ERROR, QM_ERROR_IO))
         g_prefix_error(why, "%s; ", also->message);
+}
+
+/* QEMU ends the copy by itself as soon as what is left fits into the allowed
+ * pause; its default is longer than anybody wants to begin with. */
+static bool
+begin_short(qm_engine *e, int64_t deadline, GError **error)
+{
+    unsigned ms = MIN(QM_CONVERGE_FIRST_MS, e->params.downtime_limit_ms);
+
+    return qm__vm_set_downtime(e->vm, ms, qm__engine_call(e, deadline), error);
 }
 
 static bool
@@ -281,12 +299,16 @@ qm__engine_stream(qm_engine *e, const qm_node *target, bool live,
     qm__vault_set_deadline(e->vault, deadline);
     if (!qm__vault_image(e->vault, e->record.image_id, true, &store, error) ||
         !qm__fifo_new(dir, QM_FIFO_SAVE, &fifo, error) ||
+        (live && !begin_short(e, deadline, error)) ||
         !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), live, &job, error))
         return false;
     writer = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
                                   e->params.compress);
     w.w = writer;
     ok = !live || start_live(e, deadline, error);
+    /* So that little is left to be made durable when the guest is paused. */
+    if (e->live != NULL)
+        qm__image_writer_flush_every(writer, FLUSH_EVERY);
     if (e->live != NULL && e->hints != NULL)
         qm__image_writer_bound(writer, bound, qm__hints_fd(e->hints), &w);
     ok = ok && run_stream(e, fifo, job, &w, deadline, error);

@@ -182,11 +182,21 @@ typedef struct {
     void *opaque;
     qm_image_reader **reader; /* for its position; set while it reads */
 } qm_following;
-/* The first half of it: load the image, paused. */
-bool qm__engine_load(qm_engine *e, const qm_following *following,
-                     bool *ret_bad_image, GError **error);
-/* The second half: vault (acquired), disks, resume.  @began: the restore. */
-bool qm__engine_take_over(qm_engine *e, int64_t began, GError **error);
+/* A load under way.  Zeroed; afterwards: qm__engine_load_clear(). */
+typedef struct {
+    struct qm_fifo *fifo;
+    qm_vm_job *job;
+    uint64_t bytes; /* of the log */
+    int64_t began;
+    bool bad_image; /* it failed through the image, or QEMU refuses it */
+} qm_load;
+/* Hands the image to libvirt up to its last byte; QEMU need not have taken it
+ * yet.  Failed: nothing of it is left here. */
+bool qm__engine_load(qm_engine *e, const qm_following *following, qm_load *load,
+                     GError **error);
+/* The vault is acquired: takes the disks, waits for QEMU, resumes. */
+bool qm__engine_take_over(qm_engine *e, qm_load *load, GError **error);
+void qm__engine_load_clear(qm_load *load);
 /* Writes this node's note; see local.h. */
 bool qm__engine_note(qm_engine *e, uint64_t generation, GError **error);
 /* From RUNNING (or a cut-off save) to SAVED; on failure the guest runs on,

@@ -52,6 +52,7 @@ struct qm_image_writer {
     qm_image_bound bound; /* NULL: none */
     void *bound_opaque;
     int wake_fd;
+    uint64_t flush_every, flushed; /* bytes; 0: at the end */
     /* codec AUTO */
     qm_codec_choice choice;
     qm_codec_round round;
@@ -325,6 +326,16 @@ is_held_back(const qm_image_writer *w)
     return w->bound != NULL && w->offset >= w->bound(w->bound_opaque);
 }
 
+/* What is in flight need not be part of it: the last flush is. */
+static bool
+flush_on_the_way(qm_image_writer *w, int64_t deadline, GError **error)
+{
+    if (w->flush_every == 0 || w->offset - w->flushed < w->flush_every)
+        return true;
+    w->flushed = w->offset;
+    return w->store->ops->flush(w->store, deadline, error);
+}
+
 /* One round: waits, takes what is there, sends a chunk that is full. */
 static bool
 pump(qm_image_writer *w, source *from, bool *ret_end, GError **error)
@@ -355,7 +366,8 @@ pump(qm_image_writer *w, source *from, bool *ret_end, GError **error)
         return state == FILL_MORE;
     if (w->filling->filled == 0)
         return true;
-    return submit(w, g_steal_pointer(&w->filling), 0, error);
+    return submit(w, g_steal_pointer(&w->filling), 0, error) &&
+           flush_on_the_way(w, from->deadline, error);
 }
 
 static bool
@@ -412,6 +424,12 @@ qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error)
     s = w->filling != NULL ? g_steal_pointer(&w->filling) : take_free(w);
     return submit(w, s, QM_CHUNK_LAST, error) && drain(w, deadline, error) &&
            w->store->ops->flush(w->store, deadline, error);
+}
+
+void
+qm__image_writer_flush_every(qm_image_writer *w, uint64_t bytes)
+{
+    w->flush_every = bytes;
 }
 
 void

@@ -78,6 +78,9 @@ qm__image_write_from(qm_image_writer *w, int fd, const void *prefix,
 /* AUTO: what was decided since the last call, with figures; NULL: nothing new.
  * Caller frees. */
 char *qm__image_writer_decision(qm_image_writer *w);
+/* Makes what is there durable again and again on the way, @bytes at a time; the
+ * stream waits for it.  0 (default): at the end only. */
+void qm__image_writer_flush_every(qm_image_writer *w, uint64_t bytes);
 /* How far the log may reach for now, bytes; asked before more is taken from
  * the stream, and again when @wake_fd (-1: none) is readable. */
 typedef uint64_t (*qm_image_bound)(void *opaque);
