@@ -16,9 +16,9 @@
 #include "stream.h"
 
 #define LOOK_AROUND   (200 * QM_MS) /* how often membership is looked at */
-#define LEAD_MAX      (UINT64_C(12) << 20) /* bytes before a follower */
-#define LEAD_NEAR     (UINT64_C(3) << 20)  /* the same, near the end */
-#define NEAR          (UINT64_C(48) << 20) /* bytes left */
+#define LEAD_TIME     (15 * QM_MS)  /* how far before a follower */
+#define LEAD_MIN      (UINT64_C(2) << 20)  /* the same in bytes: at least, */
+#define LEAD_MAX      (UINT64_C(16) << 20) /* and at most */
 #define FLUSH_EVERY   (UINT64_C(32) << 20) /* bytes, while the guest runs */
 #define FOLLOWER_OLD  (2 * QM_S) /* a follower that is silent binds nobody */
 #define HOLD_AT       (UINT64_C(32) << 20) /* bytes left of a pre-copy */
@@ -146,7 +146,7 @@ bound(void *opaque)
 {
     watch *w = opaque;
     const qm_job *target = NULL;
-    qm_live_view view;
+    uint64_t lead;
     int64_t age = 0;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
@@ -158,11 +158,8 @@ bound(void *opaque)
     target = qm__hints_other(w->e->hints, &age);
     if (target == NULL || age > FOLLOWER_OLD || target->phase != QM_PHASE_COPY)
         return UINT64_MAX;
-    qm__live_look(w->e->live, &view);
-    return target->bytes +
-           (view.progress.total != 0 && view.progress.remaining < NEAR
-                ? LEAD_NEAR
-                : LEAD_MAX);
+    lead = qm__hints_job(w->e->hints)->rate * LEAD_TIME / QM_S;
+    return target->bytes + CLAMP(lead, LEAD_MIN, LEAD_MAX);
 }
 
 /* --- streaming ----------------------------------------------------------- */
