@@ -66,47 +66,62 @@ preflight(qm_engine *e, const qm_node *target, GError **error)
 
 /* --- quick or live ------------------------------------------------------- */
 
-bool
-qm__engine_can_live(qm_engine *e, char **ret_why, GError **error)
+/* Can the guest run while its memory is copied, without any of it getting
+ * lost?  @ret_why: why not; NULL: it can. */
+static bool
+may_run(qm_engine *e, char **ret_why, GError **error)
 {
-    const qm_vault_info *info = qm_vault_get_info(e->vault);
-    uint64_t need = 2 * e->dom->memory + ROOM_MARGIN;
     qm_vm_state state;
 
     *ret_why = NULL;
     if (!qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state, error))
         return false;
-    if (state != QM_VM_RUNNING)
+    if (state != QM_VM_RUNNING) {
         *ret_why = g_strdup("the guest is paused");
-    else if (info->image_capacity < need)
-        *ret_why = g_strdup_printf(
-            "the vault has room for %" G_GUINT64_FORMAT " MiB; a live save "
-            "sends pages again that the guest has written, and needs "
-            "%" G_GUINT64_FORMAT " MiB",
-            info->image_capacity >> 20, need >> 20);
-    else
-        return qm__vm_check_live(e->vm, g_strcmp0(e->dom->type, "kvm") != 0,
-                                 qm__engine_call(e, e->t.end), ret_why, error);
-    return true;
+        return true;
+    }
+    return qm__vm_check_live(e->vm, g_strcmp0(e->dom->type, "kvm") != 0,
+                             qm__engine_call(e, e->t.end), ret_why, error);
+}
+
+/* A live save sends pages again that the guest has written meanwhile. */
+static bool
+has_room(const qm_engine *e, char **ret_why)
+{
+    uint64_t have = qm_vault_get_info(e->vault)->image_capacity;
+    uint64_t need = 2 * e->dom->memory + ROOM_MARGIN;
+
+    if (have >= need)
+        return true;
+    *ret_why =
+        g_strdup_printf("the vault has room for %" G_GUINT64_FORMAT " MiB, "
+                        "a live save needs %" G_GUINT64_FORMAT " MiB",
+                        have >> 20, need >> 20);
+    return false;
 }
 
 static bool
-choose_mode(qm_engine *e, bool *ret_live, GError **error)
+choose_mode(qm_engine *e, GError **error)
 {
     g_autofree char *why = NULL;
 
-    *ret_live = false;
-    if (e->params.mode == QM_MODE_QUICK)
-        why = g_strdup("mode=quick");
-    else if (!qm__engine_can_live(e, &why, error))
+    e->copy = QM_COPY_PAUSED;
+    if (!may_run(e, &why, error))
         return false;
-    *ret_live = why == NULL;
-    if (e->precopy && why != NULL) {
+    if (why == NULL) {
+        e->copy = QM_COPY_WARM;
+        if (e->params.mode == QM_MODE_QUICK)
+            why = g_strdup("mode=quick");
+        else if (has_room(e, &why))
+            e->copy = QM_COPY_LIVE;
+    }
+    if (e->precopy && e->copy != QM_COPY_LIVE) {
         g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
                     "it cannot be copied ahead: %s", why);
         return false;
     }
-    qm__engine_report(e, "mode", "%s%s%s", *ret_live ? "live" : "quick",
+    qm__engine_report(e, "mode", "%s%s%s",
+                      e->copy == QM_COPY_LIVE ? "live" : "quick",
                       why != NULL ? ": " : "", why != NULL ? why : "");
     return true;
 }
@@ -114,14 +129,14 @@ choose_mode(qm_engine *e, bool *ret_live, GError **error)
 /* --- the target ---------------------------------------------------------- */
 
 static void
-open_hints(qm_engine *e, const qm_node *target, bool live)
+open_hints(qm_engine *e, const qm_node *target)
 {
     const qm_node *self = qm__cluster_self(e->cluster);
     qm_job job = {
         .side = QM_SIDE_SOURCE,
         .source = self->id,
         .target = target->id,
-        .live = live,
+        .live = e->copy == QM_COPY_LIVE,
         .phase = QM_PHASE_PREPARE,
         .total = e->dom->memory,
         .image_id = e->record.image_id + 1, /* SAVING raises it */
@@ -191,14 +206,18 @@ invite_target(qm_engine *e, const qm_node *target, GError **error)
 static bool
 save_for(qm_engine *e, const qm_node *target, GError **error)
 {
-    bool live;
+    int64_t age;
 
-    if (!choose_mode(e, &live, error))
+    if (!choose_mode(e, error))
         return false;
-    open_hints(e, target, live);
-    return invite_target(e, target, error) &&
-           qm__engine_acquire(e, qm__right_own, e->t.work, error) &&
-           qm__engine_save(e, target, live, e->t.work, error);
+    open_hints(e, target);
+    if (!invite_target(e, target, error))
+        return false;
+    /* There is nobody to wait for. */
+    if (e->copy == QM_COPY_WARM && qm__hints_other(e->hints, &age) == NULL)
+        e->copy = QM_COPY_PAUSED;
+    return qm__engine_acquire(e, qm__right_own, e->t.work, error) &&
+           qm__engine_save(e, target, e->t.work, error);
 }
 
 static bool

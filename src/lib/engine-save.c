@@ -139,22 +139,24 @@ leave(qm_engine *e)
 
 /* From the entry to SAVING up to the commit. */
 static bool
-save_image(qm_engine *e, const qm_node *target, bool live, int64_t deadline,
+save_image(qm_engine *e, const qm_node *target, int64_t deadline,
            GError **error)
 {
+    bool paused = e->copy == QM_COPY_PAUSED;
     int64_t began = qm__now();
     uint64_t length;
 
     if (e->hints != NULL)
-        qm__hints_phase(e->hints, live ? QM_PHASE_COPY : QM_PHASE_PAUSED, NULL);
-    return (live || qm__engine_suspend(e, error)) &&
-           qm__engine_stream(e, target, live, deadline, &length, error) &&
+        qm__hints_phase(e->hints, paused ? QM_PHASE_PAUSED : QM_PHASE_COPY,
+                        NULL);
+    return (!paused || qm__engine_suspend(e, error)) &&
+           qm__engine_stream(e, target, deadline, &length, error) &&
            commit(e, length, began, error);
 }
 
 bool
-qm__engine_save(qm_engine *e, const qm_node *target, bool live,
-                int64_t deadline, GError **error)
+qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
+                GError **error)
 {
     qm_figures figures = {.target = target};
     GError *why = NULL;
@@ -167,8 +169,7 @@ qm__engine_save(qm_engine *e, const qm_node *target, bool live,
     /* An earlier run, cut off, may have got as far as the commit: then its
      * image must not be touched. */
     if (d.row->action == QM_ACTION_SAVE &&
-        !save_image(e, target, live, deadline, &why) &&
-        !save_failed(e, why, error))
+        !save_image(e, target, deadline, &why) && !save_failed(e, why, error))
         return false;
     leave(e);
     return true;

@@ -127,7 +127,7 @@ power_down(qm_engine *e, GError **error)
     g_autoptr(GError) why = NULL;
 
     if (e->params.stop_action == QM_STOP_SAVE && save_fits(e)) {
-        if (qm__engine_save(e, NULL, false, e->t.work, &why))
+        if (qm__engine_save(e, NULL, e->t.work, &why))
             return true;
         if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
             g_propagate_error(error, g_steal_pointer(&why));

@@ -19,6 +19,9 @@
 #define LEAD_TIME     (15 * QM_MS)  /* how far before a follower */
 #define LEAD_MIN      (UINT64_C(2) << 20)  /* the same in bytes: at least, */
 #define LEAD_MAX      (UINT64_C(16) << 20) /* and at most */
+#define WARM_TAKEN    (UINT64_C(5) << 20)  /* bytes the target has taken */
+#define WARM_BOUND    (UINT64_C(8) << 20)  /* bytes, until it has */
+#define WARM_AT_MOST  (2 * QM_S)
 #define FLUSH_EVERY   (UINT64_C(32) << 20) /* bytes, while the guest runs */
 #define FOLLOWER_OLD  (2 * QM_S) /* a follower that is silent binds nobody */
 #define HOLD_AT       (UINT64_C(32) << 20) /* bytes left of a pre-copy */
@@ -37,6 +40,7 @@ typedef struct {
     int64_t next_look, began;
     int64_t waiting; /* pre-copied, since when; 0: not yet */
     bool asked;      /* to come to the end */
+    bool warm;       /* the target has been waited for */
 } watch;
 
 /* --- looking around ------------------------------------------------------ */
@@ -83,6 +87,36 @@ look_at_live(watch *w, qm_job *job)
         job->total = written + view.progress.remaining;
 }
 
+static const qm_job *
+follower(const watch *w)
+{
+    int64_t age = 0;
+    const qm_job *target = qm__hints_other(w->e->hints, &age);
+
+    if (target == NULL || age > FOLLOWER_OLD || target->phase != QM_PHASE_COPY)
+        return NULL;
+    return target;
+}
+
+/* The target's libvirt starts a QEMU when it has read the beginning, and that
+ * takes longer than anything else does.  The guest is paused when QEMU has
+ * taken more than what the pipes on its way hold. */
+static bool
+suspend_when_warm(watch *w, GError **error)
+{
+    const qm_job *target;
+
+    if (w->e->copy != QM_COPY_WARM || w->warm)
+        return true;
+    target = follower(w);
+    if ((target == NULL || target->bytes < WARM_TAKEN) &&
+        qm__now() - w->began < WARM_AT_MOST)
+        return true;
+    w->warm = true;
+    qm__hints_phase(w->e->hints, QM_PHASE_PAUSED, NULL);
+    return qm__engine_suspend(w->e, error);
+}
+
 static bool
 keep_going(void *opaque, GError **error)
 {
@@ -107,7 +141,7 @@ keep_going(void *opaque, GError **error)
         job->bytes = qm__image_written(w->w);
         job->rate = (uint64_t) ((double) job->bytes * QM_S / (double) took);
         qm__hints_progress(h);
-        if (!qm__hints_check(h, error))
+        if (!qm__hints_check(h, error) || !suspend_when_warm(w, error))
             return false;
     }
     return look_at_cluster(w, error);
@@ -145,18 +179,19 @@ static uint64_t
 bound(void *opaque)
 {
     watch *w = opaque;
-    const qm_job *target = NULL;
+    const qm_job *target;
     uint64_t lead;
-    int64_t age = 0;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
-    if (w->e->live == NULL || w->e->hints == NULL || w->e->paused_at != 0)
+    if (w->e->hints == NULL || w->e->paused_at != 0)
         return UINT64_MAX;
+    (void) qm__hints_check(w->e->hints, &ignored);
+    if (w->e->copy == QM_COPY_WARM)
+        return WARM_BOUND;
     if (is_waiting(w))
         return 0;
-    (void) qm__hints_check(w->e->hints, &ignored);
-    target = qm__hints_other(w->e->hints, &age);
-    if (target == NULL || age > FOLLOWER_OLD || target->phase != QM_PHASE_COPY)
+    target = follower(w);
+    if (target == NULL)
         return UINT64_MAX;
     lead = qm__hints_job(w->e->hints)->rate * LEAD_TIME / QM_S;
     return target->bytes + CLAMP(lead, LEAD_MIN, LEAD_MAX);
@@ -282,9 +317,10 @@ run_stream(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, watch *w,
 }
 
 bool
-qm__engine_stream(qm_engine *e, const qm_node *target, bool live,
-                  int64_t deadline, uint64_t *ret_length, GError **error)
+qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
+                  uint64_t *ret_length, GError **error)
 {
+    bool live = e->copy == QM_COPY_LIVE, runs = e->copy != QM_COPY_PAUSED;
     g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
     g_autoptr(qm_image_writer) writer = NULL;
     g_autoptr(qm_fifo) fifo = NULL;
@@ -296,17 +332,17 @@ qm__engine_stream(qm_engine *e, const qm_node *target, bool live,
     qm__vault_set_deadline(e->vault, deadline);
     if (!qm__vault_image(e->vault, e->record.image_id, true, &store, error) ||
         !qm__fifo_new(dir, QM_FIFO_SAVE, &fifo, error) ||
-        (live && !begin_short(e, deadline, error)) ||
-        !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), live, &job, error))
+        (runs && !begin_short(e, deadline, error)) ||
+        !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), runs, &job, error))
         return false;
     writer = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
                                   e->params.compress);
     w.w = writer;
     ok = !live || start_live(e, deadline, error);
     /* So that little is left to be made durable when the guest is paused. */
-    if (e->live != NULL)
+    if (live)
         qm__image_writer_flush_every(writer, FLUSH_EVERY);
-    if (e->live != NULL && e->hints != NULL)
+    if (runs && e->hints != NULL)
         qm__image_writer_bound(writer, bound, qm__hints_fd(e->hints), &w);
     ok = ok && run_stream(e, fifo, job, &w, deadline, error);
     if (!ok)

@@ -38,6 +38,13 @@ typedef struct {
     unsigned downtime_limit_ms;
 } qm_params;
 
+/* How the guest's memory gets into the vault. */
+typedef enum {
+    QM_COPY_PAUSED, /* the guest is paused from the beginning */
+    QM_COPY_WARM,   /* it runs on until the target has started its QEMU */
+    QM_COPY_LIVE,   /* it runs on until what is left is little */
+} qm_copy;
+
 /* One step done, for the log.  @step: one word; @text: with figures. */
 typedef void (*qm_report)(void *opaque, const char *step, const char *text);
 
@@ -63,7 +70,8 @@ typedef struct {
     int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
     qm_hints *hints;   /* of a move; NULL: none */
     qm_live *live;     /* of a live save under way; NULL: none */
-    bool precopy;      /* a move that waits for migrate_to before its end */
+    qm_copy copy;
+    bool precopy; /* a move that waits for migrate_to before its end */
     bool last_save_known;
     qm_history last_save; /* zero: there was none */
 } qm_engine;
@@ -200,20 +208,16 @@ void qm__engine_load_clear(qm_load *load);
 /* Writes this node's note; see local.h. */
 bool qm__engine_note(qm_engine *e, uint64_t generation, GError **error);
 /* From RUNNING (or a cut-off save) to SAVED; on failure the guest runs on,
- * unless @error is LOST (not known whether it is committed).  @live: while its
- * memory is streamed the guest runs. */
-bool qm__engine_save(qm_engine *e, const qm_node *target, bool live,
-                     int64_t deadline, GError **error);
+ * unless @error is LOST (not known whether it is committed). */
+bool qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
+                     GError **error);
 /* Part of it, record SAVING: the guest's state into the vault, all of it but
  * the commit.  Afterwards the guest is paused, or @error tells why it is not
  * saved, and it runs as before. */
-bool qm__engine_stream(qm_engine *e, const qm_node *target, bool live,
-                       int64_t deadline, uint64_t *ret_length, GError **error);
+bool qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
+                       uint64_t *ret_length, GError **error);
 /* Pauses the guest and remembers when. */
 bool qm__engine_suspend(qm_engine *e, GError **error);
-/* Can this move be live?  @ret_why: why not; NULL: it can; caller frees. */
-bool qm__engine_can_live(qm_engine *e, char **ret_why, GError **error);
-
 /* What the last save cost: bytes per second, and bytes; 0: not known. */
 uint64_t qm__engine_rate(qm_engine *e);
 uint64_t qm__engine_last_bytes(qm_engine *e);

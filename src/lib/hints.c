@@ -112,7 +112,8 @@ qm__hints_progress(qm_hints *h)
     int64_t age = qm__now() - h->told;
     bool due = age >= TELL_SOURCE;
 
-    if (h->job.side == QM_SIDE_TARGET)
+    /* A paused guest's source waits for nobody. */
+    if (h->job.side == QM_SIDE_TARGET && h->other.phase < QM_PHASE_PAUSED)
         due |=
             age >= TELL_TARGET && h->job.bytes - h->told_bytes >= STEP_TARGET;
     if (due)

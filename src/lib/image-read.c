@@ -19,6 +19,7 @@
 
 #define LOOK_AROUND_MS 50 /* how often keep_going is asked */
 #define FOLLOW_MS      2 /* how often a chunk that is not there is looked for */
+#define AHEAD_FIRST    (256 * 1024) /* bytes, behind a chunk that came */
 
 typedef struct {
     qm_image_reader *reader;
@@ -303,7 +304,7 @@ follow_chunk(qm_image_reader *r, bool follow, const patience *p,
         g_autoptr(GError) why = NULL;
 
         if (next_chunk(r, p, ret_chunk, ret_payload, &why)) {
-            r->ahead = MIN(MAX(2 * r->ahead, QM_CHUNK_HEADER), max_ahead(r));
+            r->ahead = MIN(MAX(4 * r->ahead, AHEAD_FIRST), max_ahead(r));
             return true;
         }
         if (!follow || !g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT)) {
