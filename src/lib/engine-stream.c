@@ -101,20 +101,19 @@ follower(const watch *w)
 /* The target's libvirt starts a QEMU when it has read the beginning, and that
  * takes longer than anything else does.  The guest is paused when QEMU has
  * taken more than what the pipes on its way hold. */
-static bool
-suspend_when_warm(watch *w, GError **error)
+static void
+suspend_when_warm(watch *w)
 {
     const qm_job *target;
 
     if (w->e->copy != QM_COPY_WARM || w->warm)
-        return true;
+        return;
     target = follower(w);
     if ((target == NULL || target->bytes < WARM_TAKEN) &&
         qm__now() - w->began < WARM_AT_MOST)
-        return true;
+        return;
     w->warm = true;
-    qm__hints_phase(w->e->hints, QM_PHASE_PAUSED, NULL);
-    return qm__engine_suspend(w->e, error);
+    qm__live_suspend(w->e->live);
 }
 
 static bool
@@ -141,8 +140,9 @@ keep_going(void *opaque, GError **error)
         job->bytes = qm__image_written(w->w);
         job->rate = (uint64_t) ((double) job->bytes * QM_S / (double) took);
         qm__hints_progress(h);
-        if (!qm__hints_check(h, error) || !suspend_when_warm(w, error))
+        if (!qm__hints_check(h, error))
             return false;
+        suspend_when_warm(w);
     }
     return look_at_cluster(w, error);
 }
@@ -187,7 +187,7 @@ bound(void *opaque)
         return UINT64_MAX;
     (void) qm__hints_check(w->e->hints, &ignored);
     if (w->e->copy == QM_COPY_WARM)
-        return WARM_BOUND;
+        return w->warm ? UINT64_MAX : WARM_BOUND;
     if (is_waiting(w))
         return 0;
     target = follower(w);
@@ -256,6 +256,8 @@ start_live(qm_engine *e, int64_t deadline, GError **error)
         .until = deadline - time + time / 4 * LIVE_SHARE,
     };
 
+    if (e->copy == QM_COPY_WARM)
+        limits.downtime_limit_ms = QM_CONVERGE_FIRST_MS;
     return qm__live_start(e->params.hypervisor, qm__engine_uuid(e), &limits,
                           qm__engine_call(e, deadline), &e->live, error);
 }
@@ -338,7 +340,7 @@ qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
     writer = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
                                   e->params.compress);
     w.w = writer;
-    ok = !live || start_live(e, deadline, error);
+    ok = !runs || start_live(e, deadline, error);
     /* So that little is left to be made durable when the guest is paused. */
     if (live)
         qm__image_writer_flush_every(writer, FLUSH_EVERY);

@@ -18,6 +18,7 @@ struct qm_live {
     GCond changed;
     bool end;
     bool ended; /* the stream has */
+    bool asked; /* for a suspend */
     uint64_t room;
     qm_live_view view;
 };
@@ -49,6 +50,8 @@ static void
 suspend(qm_live *live, const char *why)
 {
     g_autoptr(GError) error = NULL;
+    int64_t before =
+        qm__now(); /* the call may return much later than it acts */
 
     if (!qm__vm_suspend(live->vm, qm__deadline_in(CALL_LIMIT), &error)) {
         tell(live, "cannot suspend the guest", error->message);
@@ -56,7 +59,7 @@ suspend(qm_live *live, const char *why)
     }
     tell(live, "the guest is suspended", why);
     g_mutex_lock(&live->mutex);
-    live->view.suspended_at = qm__now();
+    live->view.suspended_at = before;
     g_mutex_unlock(&live->mutex);
 }
 
@@ -102,9 +105,9 @@ look(qm_live *live)
 static void
 nap(qm_live *live, gint64 until)
 {
-    bool ended = live->ended;
+    bool ended = live->ended, asked = live->asked;
 
-    while (!live->end && live->ended == ended &&
+    while (!live->end && live->ended == ended && live->asked == asked &&
            g_cond_wait_until(&live->changed, &live->mutex, until))
         ;
 }
@@ -113,6 +116,20 @@ static int64_t
 ask_downtime(qm_live *live)
 {
     return qm__vm_downtime(live->vm, qm__deadline_in(CALL_LIMIT));
+}
+
+/* Once, where it was asked for. */
+static bool
+suspend_if_asked(qm_live *live)
+{
+    bool now;
+
+    g_mutex_lock(&live->mutex);
+    now = live->asked && !live->ended && live->view.suspended_at == 0;
+    g_mutex_unlock(&live->mutex);
+    if (now)
+        suspend(live, "the target is ready");
+    return now;
 }
 
 static void *
@@ -130,7 +147,7 @@ live_thread(void *data)
         g_mutex_unlock(&live->mutex);
         if (ended)
             downtime = ask_downtime(live);
-        else
+        else if (!suspend_if_asked(live))
             look(live);
         g_mutex_lock(&live->mutex);
         asked += ended;
@@ -189,6 +206,15 @@ qm__live_set_room(qm_live *live, uint64_t bytes)
 {
     g_mutex_lock(&live->mutex);
     live->room = bytes;
+    g_mutex_unlock(&live->mutex);
+}
+
+void
+qm__live_suspend(qm_live *live)
+{
+    g_mutex_lock(&live->mutex);
+    live->asked = true;
+    g_cond_signal(&live->changed);
     g_mutex_unlock(&live->mutex);
 }
 

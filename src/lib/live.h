@@ -32,6 +32,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_live, qm__live_free)
 
 /* How many bytes the vault has left. */
 void qm__live_set_room(qm_live *live, uint64_t bytes);
+/* Suspends the guest as soon as may be; the stream must go on meanwhile: QEMU
+ * does not answer while its copying waits for a reader. */
+void qm__live_suspend(qm_live *live);
 /* The stream has ended: nothing is suspended any more, but QEMU's own pause is
  * asked for. */
 void qm__live_ended(qm_live *live);
