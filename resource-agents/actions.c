@@ -12,8 +12,10 @@
 #include <poll.h>
 #include "agent.h"
 #include "log.h"
+#include "settle.h"
 
-#define RETRY_MS 500 /* how often a vault that is away is looked for */
+#define RETRY_MS    500 /* how often a vault that is away is looked for */
+#define SETTLE_TIME (10 * QM_S) /* a failed move holds up the whole cluster */
 
 static const qm_agent_action actions[] = {
     {"start", qm__do_start, 180, 0, -1, true, true},
@@ -102,18 +104,23 @@ open_engine(qm_agent *a, GError **error)
     return true;
 }
 
-/* Opens the engine, runs @step, closes. */
+/* Opens the engine, runs @step, closes.  @or_else: what a failure asks for;
+ * NULL: nothing. */
 static ocf_code
-with_engine(qm_agent *a, bool (*step)(qm_agent *a, GError **error))
+with_engine(qm_agent *a, bool (*step)(qm_agent *a, GError **error),
+            void (*or_else)(qm_agent *a))
 {
     g_autoptr(GError) error = NULL;
     ocf_code code = OCF_SUCCESS;
 
-    if (!open_engine(a, &error) || !step(a, &error))
+    if (!open_engine(a, &error) || !step(a, &error)) {
         code = failed(a, error);
-    else
+        if (or_else != NULL)
+            or_else(a);
+    } else {
         qm__info("%s done in %" PRIi64 " ms", a->action->name,
                  (qm__now() - a->began) / QM_MS);
+    }
     qm__engine_close(&a->engine);
     return code;
 }
@@ -127,7 +134,7 @@ start_step(qm_agent *a, GError **error)
 ocf_code
 qm__do_start(qm_agent *a)
 {
-    return with_engine(a, start_step);
+    return with_engine(a, start_step, NULL);
 }
 
 static bool
@@ -139,7 +146,7 @@ migrate_from_step(qm_agent *a, GError **error)
 ocf_code
 qm__do_migrate_from(qm_agent *a)
 {
-    return with_engine(a, migrate_from_step);
+    return with_engine(a, migrate_from_step, NULL);
 }
 
 static bool
@@ -153,10 +160,59 @@ migrate_to_step(qm_agent *a, GError **error)
     return qm__engine_migrate_to(&a->engine, a->migrate_target, error);
 }
 
+/* Is this node the VM's owner, as it was before the move, and does the guest
+ * run?  Where the vault cannot be asked, libvirt and the gates can. */
+static bool
+runs_on(qm_engine *e, uint8_t *ret_uuid)
+{
+    g_autoptr(GError) why = NULL;
+    qm_vm_state state;
+    qm_local note;
+
+    if (e->vm != NULL && qm_vault_read_record(e->vault, &e->record, &why)) {
+        memcpy(ret_uuid, qm__engine_uuid(e), QM_UUID_LEN);
+        return e->record.state == QM_STATE_RUNNING &&
+               qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster),
+                                  false) == QM_OWNER_SELF &&
+               qm__vm_get_state(e->vm, qm__deadline_in(e->t.call), &state,
+                                NULL) &&
+               state == QM_VM_RUNNING;
+    }
+    if (!qm__engine_vouched(e, NULL) ||
+        !qm__local_read(e->params.vault, &note, NULL))
+        return false;
+    memcpy(ret_uuid, note.uuid, QM_UUID_LEN);
+    qm__local_clear(&note);
+    return true;
+}
+
+/* The move was given up, and the guest runs on: let it.  Where that cannot be
+ * had, Pacemaker stops and starts it, which it survives. */
+static void
+settle_move(qm_agent *a)
+{
+    qm_engine *e = &a->engine;
+    int64_t deadline =
+        MIN(qm__deadline_in(SETTLE_TIME), a->began + e->t.action);
+    g_autoptr(GError) why = NULL;
+    g_autofree char *text = NULL;
+    uint8_t uuid[QM_UUID_LEN];
+
+    if (e->cluster == NULL || !runs_on(e, uuid))
+        return;
+    if (qm__settle_move(e->cluster, uuid, a->resource, deadline, &text, &why))
+        qm__notice("%s: %s (+%" PRIi64 " ms)", a->resource, text,
+                   (qm__now() - a->began) / QM_MS);
+    else
+        qm__warning("%s: the move cannot be settled, Pacemaker will stop and "
+                    "start the VM: %s",
+                    a->resource, why->message);
+}
+
 ocf_code
 qm__do_migrate_to(qm_agent *a)
 {
-    return with_engine(a, migrate_to_step);
+    return with_engine(a, migrate_to_step, settle_move);
 }
 
 /* --- stop ---------------------------------------------------------------- */
@@ -209,12 +265,19 @@ qm__do_stop(qm_agent *a)
 
 /* --- monitor ------------------------------------------------------------- */
 
-/* A probe is asked before anything is started: it does not wait. */
+/* A probe is asked before anything is started: it does not wait.  But it is
+ * asked, too, after a move that was settled. */
 static bool
 open_to_look(qm_agent *a, bool *ret_vouched, GError **error)
 {
-    return a->probe ? open_engine(a, error)
-                    : open_patiently(a, ret_vouched, error);
+    if (!a->probe)
+        return open_patiently(a, ret_vouched, error);
+    if (open_engine(a, error))
+        return true;
+    *ret_vouched = qm__engine_vouched(&a->engine, NULL);
+    if (*ret_vouched)
+        g_clear_error(error);
+    return *ret_vouched;
 }
 
 ocf_code
@@ -280,7 +343,7 @@ ocf_code
 qm__do_validate(qm_agent *a)
 {
     /* Check level 0 looks at the parameters only: they have been read. */
-    return a->depth < 10 ? OCF_SUCCESS : with_engine(a, validate_step);
+    return a->depth < 10 ? OCF_SUCCESS : with_engine(a, validate_step, NULL);
 }
 
 ocf_code

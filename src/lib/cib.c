@@ -8,75 +8,26 @@
  */
 #include "config.h"
 #include <string.h>
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 #include "cluster-internal.h"
 #include "spawn.h"
+#include "xml-walk.h"
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
-
-static bool
-is(const xmlNode *node, const char *name)
-{
-    return node->type == XML_ELEMENT_NODE &&
-           strcmp((const char *) node->name, name) == 0;
-}
-
-/* Attribute as GLib string; NULL: none. */
-static char *
-get(const xmlNode *node, const char *name)
-{
-    xmlChar *value = xmlGetNoNsProp(node, (const xmlChar *) name);
-    char *copy = g_strdup((const char *) value);
-
-    xmlFree(value);
-    return copy;
-}
-
-static bool
-has(const xmlNode *node, const char *name, const char *expected)
-{
-    g_autofree char *value = get(node, name);
-
-    return g_strcmp0(value, expected) == 0;
-}
-
-/* The next element in document order below @root; NULL: no more. */
-static xmlNode *
-next_element(const xmlNode *root, xmlNode *node)
-{
-    xmlNode *next = node->children;
-
-    while (next == NULL && node != root) {
-        next = node->next;
-        node = node->parent;
-    }
-    return next;
-}
-
-static xmlNode *
-find_by_id(xmlNode *root, const char *name, const char *id)
-{
-    for (xmlNode *n = root; n != NULL; n = next_element(root, n))
-        if (is(n, name) && has(n, "id", id))
-            return n;
-    return NULL;
-}
+#define CIB_TEXT "the cluster's configuration as printed by cibadmin"
 
 static xmlNode *
 template_of(xmlNode *root, const xmlNode *primitive)
 {
-    g_autofree char *id = get(primitive, "template");
+    g_autofree char *id = qm__walk_get(primitive, "template");
 
-    return id != NULL ? find_by_id(root, "template", id) : NULL;
+    return id != NULL ? qm__walk_find(root, "template", id) : NULL;
 }
 
 static bool
 is_ours(const xmlNode *node)
 {
-    return node != NULL && has(node, "class", "ocf") &&
-           has(node, "provider", "quickmig") &&
-           has(node, "type", "VirtualMachine");
+    return node != NULL && qm__walk_has(node, "class", "ocf") &&
+           qm__walk_has(node, "provider", "quickmig") &&
+           qm__walk_has(node, "type", "VirtualMachine");
 }
 
 /* Value of one parameter among @owner's instance_attributes; NULL: none. */
@@ -87,16 +38,16 @@ parameter_in(xmlNode *root, const xmlNode *owner, const char *name)
         g_autofree char *ref = NULL;
         xmlNode *shared = set;
 
-        if (!is(set, "instance_attributes"))
+        if (!qm__walk_is(set, "instance_attributes"))
             continue;
-        ref = get(set, "id-ref");
+        ref = qm__walk_get(set, "id-ref");
         if (ref != NULL)
-            shared = find_by_id(root, "instance_attributes", ref);
+            shared = qm__walk_find(root, "instance_attributes", ref);
         if (shared == NULL)
             continue;
         for (xmlNode *pair = shared->children; pair != NULL; pair = pair->next)
-            if (is(pair, "nvpair") && has(pair, "name", name))
-                return get(pair, "value");
+            if (qm__walk_is(pair, "nvpair") && qm__walk_has(pair, "name", name))
+                return qm__walk_get(pair, "value");
     }
     return NULL;
 }
@@ -133,7 +84,7 @@ add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
     if (!is_ours(primitive) && !is_ours(template))
         return;
     r = g_new0(qm_resource, 1);
-    r->id = get(primitive, "id");
+    r->id = qm__walk_get(primitive, "id");
     r->vault = parameter(root, primitive, template, "vault");
     r->hypervisor = parameter(root, primitive, template, "hypervisor");
     g_ptr_array_add(list, r);
@@ -143,27 +94,21 @@ bool
 qm__cib_parse(const char *xml, GPtrArray **ret, GError **error)
 {
     g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(resource_free);
-    g_autoptr(xmlDoc) doc =
-        xmlReadMemory(xml, (int) strlen(xml), "cib", NULL,
-                      XML_PARSE_NONET | XML_PARSE_NOERROR |
-                          XML_PARSE_NOWARNING | XML_PARSE_HUGE);
-    xmlNode *root = doc != NULL ? xmlDocGetRootElement(doc) : NULL;
+    g_autoptr(xmlDoc) doc = NULL;
+    xmlNode *root;
 
-    if (root == NULL) {
-        g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT,
-                    "cannot parse the cluster's configuration as printed by "
-                    "cibadmin");
+    if (!qm__walk_parse(xml, CIB_TEXT, &doc, error))
         return false;
-    }
-    for (xmlNode *n = root; n != NULL; n = next_element(root, n))
-        if (is(n, "primitive"))
+    root = xmlDocGetRootElement(doc);
+    for (xmlNode *n = root; n != NULL; n = qm__walk_next(root, n))
+        if (qm__walk_is(n, "primitive"))
             add(list, root, n);
     *ret = g_steal_pointer(&list);
     return true;
 }
 
 bool
-qm__cluster_resources(int64_t deadline, GPtrArray **ret, GError **error)
+qm__cib_query(int64_t deadline, char **ret_xml, GError **error)
 {
     static const char *const argv[] = {"cibadmin", "--query", "--local", NULL};
     g_autofree char *out = NULL, *err = NULL;
@@ -178,5 +123,15 @@ qm__cluster_resources(int64_t deadline, GPtrArray **ret, GError **error)
                     g_strstrip(err), code);
         return false;
     }
-    return qm__cib_parse(out, ret, error);
+    *ret_xml = g_steal_pointer(&out);
+    return true;
+}
+
+bool
+qm__cluster_resources(int64_t deadline, GPtrArray **ret, GError **error)
+{
+    g_autofree char *xml = NULL;
+
+    return qm__cib_query(deadline, &xml, error) &&
+           qm__cib_parse(xml, ret, error);
 }

@@ -51,7 +51,9 @@ bool qm__attribute_value(const char *line, char **ret_value);
 bool qm__boot_value_parse(const char *value, uint8_t *ret_boot,
                           int64_t *ret_time_us);
 
-/* cib.c: pure part. */
+/* cib.c.  The whole CIB, as this node has it. */
+bool qm__cib_query(int64_t deadline, char **ret_xml, GError **error);
+/* Pure part. */
 bool qm__cib_parse(const char *xml, GPtrArray **ret, GError **error);
 
 #endif

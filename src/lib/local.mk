@@ -79,11 +79,15 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/lun-watch.h \
 	src/lib/peer.c \
 	src/lib/peer.h \
+	src/lib/placement.c \
+	src/lib/placement.h \
 	src/lib/record.c \
 	src/lib/reservation.c \
 	src/lib/reservation.h \
 	src/lib/runtime.c \
 	src/lib/runtime.h \
+	src/lib/settle.c \
+	src/lib/settle.h \
 	src/lib/spawn.c \
 	src/lib/spawn.h \
 	src/lib/store.h \
@@ -110,6 +114,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/vm.h \
 	src/lib/worker.c \
 	src/lib/worker.h \
+	src/lib/xml-walk.c \
+	src/lib/xml-walk.h \
 	$(NULL)
 src_lib_libqmcore_la_LIBADD = \
 	$(GLIB_LIBS) \

@@ -415,3 +415,25 @@ qm__tombstone_is_set(const uint8_t *uuid, uint64_t image_id)
         return true; /* unsure: costs a slower restore, nothing else */
     return id != 0 && image_id <= id;
 }
+
+bool
+qm__settled_set(const uint8_t *uuid, int64_t now, GError **error)
+{
+    g_autofree char *text = g_strdup_printf("%" PRIi64 "\n", now);
+
+    return replace_file(uuid, "settled", text, error);
+}
+
+int64_t
+qm__settled_get(const uint8_t *uuid)
+{
+    g_autofree char *text = NULL;
+    gint64 then;
+
+    /* Unreadable: as if never.  It costs one more attempt, and the note is
+     * written anew in it, or the attempt is no settlement. */
+    if (!read_file(uuid, "settled", &text, NULL) ||
+        !g_ascii_string_to_signed(text, 10, 0, INT64_MAX, &then, NULL))
+        return 0;
+    return then;
+}

@@ -8,6 +8,7 @@
  *   vm/UUID/lock       one actor a VM and node
  *   vm/UUID/action     marker: an action is (or was cut off) under way
  *   vm/UUID/tombstone  image id that must not be revived here
+ *   vm/UUID/settled    when a move that failed was settled with Pacemaker
  *   gate/UUID-vda.sock      NBD, owned by QEMU's user, 0600
  *   gate/UUID-vda.control   control socket, root, 0600
  *   lun/…              one login a node and LUN (lock files)
@@ -46,5 +47,10 @@ char *qm__marker_get(const uint8_t *uuid);
  * grow).  Set only under the VM's lock. */
 bool qm__tombstone_set(const uint8_t *uuid, uint64_t image_id, GError **error);
 bool qm__tombstone_is_set(const uint8_t *uuid, uint64_t image_id);
+
+/* When this VM's last failed move was settled, monotonic µs. */
+bool qm__settled_set(const uint8_t *uuid, int64_t now, GError **error);
+/* 0: never. */
+int64_t qm__settled_get(const uint8_t *uuid);
 
 #endif

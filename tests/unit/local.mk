@@ -49,6 +49,10 @@ check_PROGRAMS += tests/unit/cluster_parse_test
 TESTS += tests/unit/cluster_parse_test
 tests_unit_cluster_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/placement_parse_test
+TESTS += tests/unit/placement_parse_test
+tests_unit_placement_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/bounded_test
 TESTS += tests/unit/bounded_test
 tests_unit_bounded_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)

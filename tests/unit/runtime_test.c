@@ -271,6 +271,20 @@ tombstone_covers_this_image_and_older(void **state)
     assert_false(qm__tombstone_is_set(vm, 8));
 }
 
+static void
+settled_is_noted(void **state)
+{
+    g_autofree char *path = qm__vm_path(vm, "settled");
+
+    assert_int_equal(qm__settled_get(vm), 0); /* never prepared */
+    assert_true(qm__runtime_prepare(vm, NULL));
+    assert_int_equal(qm__settled_get(vm), 0);
+    assert_true(qm__settled_set(vm, 5 * QM_S, NULL));
+    assert_int_equal(qm__settled_get(vm), 5 * QM_S);
+    assert_true(g_file_set_contents(path, "-3", -1, NULL));
+    assert_int_equal(qm__settled_get(vm), 0);
+}
+
 int
 main(void)
 {
@@ -284,6 +298,7 @@ main(void)
         T(lock_follows_no_symbolic_link),
         T(marker_survives_until_cleared),
         T(tombstone_covers_this_image_and_older),
+        T(settled_is_noted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
