@@ -5,8 +5,9 @@
 #
 # A move that is given up before its commit costs the guest nothing: refused
 # by the preflight, or its target dies on the way (the cluster's coordinator
-# or another node).  The VM runs on where it was, without a stop or a start,
-# is monitored, and nothing of the wish is left.  A reason that no constraint
+# or another node).  The VM runs on where it was, without a stop or a start (if
+# the coordinator died: at least without a reboot), is monitored, and nothing
+# of the wish is left.  A reason that no constraint
 # stands for does not go round in circles: the VM is saved, and restored
 # elsewhere.
 set -euo pipefail
@@ -134,8 +135,20 @@ target_dies() { # the coordinator: yes|no
     lab start "$target"
     cluster_idle
     lab limit "$HERE" none storage
-    undisturbed
-    is_monitored
+    if [[ $1 == yes ]]; then
+        survived
+    else
+        undisturbed
+        is_monitored
+    fi
+}
+
+# The new coordinator has not seen the move begin, and may want it stopped and
+# started: through its vault, so that it keeps its memory.
+survived() {
+    vm_same_boot vm1
+    [[ $(begun start) -le $((STARTS + 1)) ]] || die "it went in circles"
+    [[ $(wishes) == 0 ]] || die "a constraint is left"
 }
 
 _fenced() {
