@@ -5,19 +5,18 @@
 #include "converge.h"
 #include "timeouts.h"
 
-#define FIRST_MS 20 /* pause that is tried first */
-#define ENOUGH   10 /* a pass helps when it leaves a tenth less */
-#define VAIN_MAX 3  /* passes at the limit that do not help */
-#define ROOM_MARGIN                                                            \
-    (UINT64_C(16) << 20) /* bytes: devices, headers, padding                   \
-                          */
+#define ENOUGH      10 /* a pass helps when it leaves a tenth less */
+#define VAIN_MAX    3  /* passes at the limit that do not help */
+#define OVERHEAD    64 /* one part: headers of pages and chunks */
+#define ROOM_MARGIN (UINT64_C(16) << 20) /* bytes: devices, padding */
 
-/* What is left, written once more, has to fit: afterwards nothing is added,
- * since the guest is paused. */
+/* Every page may have been written since the pass began, which QEMU will
+ * only find out at its end: all of the memory has to fit once more.  Then
+ * nothing is added, since the guest is paused. */
 static bool
 is_full(const qm_converge_sample *s)
 {
-    return s->room < s->remaining + s->remaining / 16 + ROOM_MARGIN;
+    return s->room < s->total + s->total / OVERHEAD + ROOM_MARGIN;
 }
 
 static qm_converge_verdict
@@ -62,8 +61,9 @@ qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
         return QM_CONVERGE_SUSPEND;
     }
     if (c->downtime_ms == 0)
-        return allow(c, MIN(QM_CONVERGE_FIRST_MS, MAX(c->limits.downtime_limit_ms, 1)),
-                     "to begin with", ret_why);
+        return allow(
+            c, MIN(QM_CONVERGE_FIRST_MS, MAX(c->limits.downtime_limit_ms, 1)),
+            "to begin with", ret_why);
     if (s->iteration <= c->iteration)
         return QM_CONVERGE_WAIT;
     return judge_pass(c, s, ret_why);

@@ -23,7 +23,8 @@ typedef struct {
 
 typedef struct {
     int64_t now;
-    uint64_t remaining;  /* bytes not sent, or sent and dirty again */
+    uint64_t total;      /* bytes of memory */
+    uint64_t remaining;  /* bytes of this pass that are not sent */
     uint64_t rate;       /* bytes/s that go out */
     uint64_t dirty_rate; /* bytes/s that the guest writes */
     uint64_t iteration;  /* passes over the memory, from 1 */

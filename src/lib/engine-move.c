@@ -13,6 +13,7 @@
 #include "worker.h"
 
 #define READY_AT_MOST (3 * QM_S) /* for the target to log in to the storage */
+#define OVERHEAD      32         /* one part of the memory: headers */
 #define ROOM_MARGIN   (UINT64_C(64) << 20) /* bytes */
 
 /* Is there anything left to do, or has it been done already? */
@@ -89,7 +90,8 @@ static bool
 has_room(const qm_engine *e, char **ret_why)
 {
     uint64_t have = qm_vault_get_info(e->vault)->image_capacity;
-    uint64_t need = 2 * e->dom->memory + ROOM_MARGIN;
+    uint64_t need =
+        2 * e->dom->memory + e->dom->memory / OVERHEAD + ROOM_MARGIN;
 
     if (have >= need)
         return true;

@@ -199,6 +199,31 @@ bound(void *opaque)
 
 /* --- streaming ----------------------------------------------------------- */
 
+/* QEMU ends the copy by itself as soon as what is left fits into the allowed
+ * pause; its default is longer than anybody wants to begin with. */
+static bool
+begin_short(qm_engine *e, int64_t deadline, GError **error)
+{
+    unsigned ms = MIN(QM_CONVERGE_FIRST_MS, e->params.downtime_limit_ms);
+
+    return qm__vm_set_downtime(e->vm, ms, qm__engine_call(e, deadline), error);
+}
+
+static bool
+start_live(qm_engine *e, int64_t deadline, GError **error)
+{
+    int64_t time = qm__remaining(deadline);
+    qm_converge_limits limits = {
+        .downtime_limit_ms = e->params.downtime_limit_ms,
+        .until = deadline - time + time / 4 * LIVE_SHARE,
+    };
+
+    if (e->copy == QM_COPY_WARM)
+        limits.downtime_limit_ms = QM_CONVERGE_FIRST_MS;
+    return qm__live_start(e->params.hypervisor, qm__engine_uuid(e), &limits,
+                          qm__engine_call(e, deadline), &e->live, error);
+}
+
 /* Streams the guest's state into the log, all but the last chunk. */
 static bool
 stream_out(qm_fifo *fifo, qm_vm_job *job, watch *w, int64_t deadline,
@@ -206,7 +231,11 @@ stream_out(qm_fifo *fifo, qm_vm_job *job, watch *w, int64_t deadline,
 {
     uint8_t header[QM_SAVE_HEADER];
 
+    /* Whoever asks libvirt about a job that is only beginning waits for it,
+     * half a minute: so not before the header has come. */
     return qm__fifo_take(fifo, qm__vm_job_fd(job), deadline, header, error) &&
+           (w->e->copy == QM_COPY_PAUSED ||
+            start_live(w->e, deadline, error)) &&
            qm__image_write_from(w->w, qm__fifo_fd(fifo), header, sizeof header,
                                 deadline, keep_going, w, error);
 }
@@ -235,31 +264,6 @@ end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
     if (!qm__vm_job_wait(job, qm__engine_call(e, e->t.end), &also) &&
         why != NULL && g_error_matches(*why, QM_ERROR, QM_ERROR_IO))
         g_prefix_error(why, "%s; ", also->message);
-}
-
-/* QEMU ends the copy by itself as soon as what is left fits into the allowed
- * pause; its default is longer than anybody wants to begin with. */
-static bool
-begin_short(qm_engine *e, int64_t deadline, GError **error)
-{
-    unsigned ms = MIN(QM_CONVERGE_FIRST_MS, e->params.downtime_limit_ms);
-
-    return qm__vm_set_downtime(e->vm, ms, qm__engine_call(e, deadline), error);
-}
-
-static bool
-start_live(qm_engine *e, int64_t deadline, GError **error)
-{
-    int64_t time = qm__remaining(deadline);
-    qm_converge_limits limits = {
-        .downtime_limit_ms = e->params.downtime_limit_ms,
-        .until = deadline - time + time / 4 * LIVE_SHARE,
-    };
-
-    if (e->copy == QM_COPY_WARM)
-        limits.downtime_limit_ms = QM_CONVERGE_FIRST_MS;
-    return qm__live_start(e->params.hypervisor, qm__engine_uuid(e), &limits,
-                          qm__engine_call(e, deadline), &e->live, error);
 }
 
 /* QEMU paused the guest by itself, a little before its stream ended. */
@@ -340,13 +344,12 @@ qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
     writer = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
                                   e->params.compress);
     w.w = writer;
-    ok = !runs || start_live(e, deadline, error);
     /* So that little is left to be made durable when the guest is paused. */
     if (live)
         qm__image_writer_flush_every(writer, FLUSH_EVERY);
     if (runs && e->hints != NULL)
         qm__image_writer_bound(writer, bound, qm__hints_fd(e->hints), &w);
-    ok = ok && run_stream(e, fifo, job, &w, deadline, error);
+    ok = run_stream(e, fifo, job, &w, deadline, error);
     if (!ok)
         end_job(e, fifo, job, error);
     else

@@ -9,7 +9,7 @@
 /* The source is watched by people.  The target's position holds back the
  * source's writer: it is told more often, but not for every chunk. */
 #define TELL_SOURCE (250 * QM_MS)
-#define TELL_TARGET (10 * QM_MS)
+#define TELL_TARGET (5 * QM_MS)
 #define STEP_TARGET (UINT64_C(1) << 20) /* bytes */
 
 struct qm_hints {

@@ -76,6 +76,7 @@ look(qm_live *live)
         !p.active)
         return;
     s.now = qm__now();
+    s.total = p.total;
     s.remaining = p.remaining;
     s.rate = p.rate;
     s.dirty_rate = p.dirty_rate;

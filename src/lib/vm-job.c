@@ -49,13 +49,20 @@ job_unref(qm_vm_job *job)
     g_free(job);
 }
 
+/* On a connection of its own: in libvirt before 10.0 a call that is made while
+ * another thread waits in the same connection may not be sent until that one
+ * has its answer, and this one takes as long as the whole job. */
 static void
 run_job(qm_vm_job *job, GError **error)
 {
-    g_autoptr(virConnect) conn = qm__vm_connect(job->vm, error);
+    const char *uri = job->vm->uri != NULL ? job->vm->uri : "qemu:///system";
+    g_autoptr(virConnect) conn = virConnectOpen(uri);
 
     if (conn != NULL)
         (void) job->run(job, conn, error); /* @error tells */
+    else
+        qm__vm_failed(job->vm, "connecting to libvirt (is libvirtd running?)",
+                      error);
 }
 
 static void *

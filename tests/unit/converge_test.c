@@ -22,6 +22,7 @@ static qm_converge_sample
 sample(uint64_t iteration, uint64_t remaining_mib)
 {
     return (qm_converge_sample){.now = QM_S,
+                                .total = 1000 * MIB,
                                 .remaining = remaining_mib * MIB,
                                 .rate = 100 * MIB,
                                 .iteration = iteration,
@@ -91,8 +92,11 @@ test_vault_full(void **state)
     const char *why;
 
     (void) qm__converge(&c, &s, &why);
-    s = sample(2, 200);
-    s.room = 220 * MIB;
+    s = sample(2, 10);
+    s.room = 1040 * MIB;
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+    s = sample(2, 10); /* all may have been written again */
+    s.room = 1020 * MIB;
     assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_SUSPEND);
     assert_non_null(strstr(why, "vault"));
     /* In the first pass everything is still to be written once. */
