@@ -34,6 +34,9 @@ bool cli_vault_show(const cli_options *o, GString *out, GError **error);
 bool cli_vault_edit(const cli_options *o, GString *out, GError **error);
 bool cli_status(const cli_options *o, GString *out, GError **error);
 bool cli_history(const cli_options *o, GString *out, GError **error);
+bool cli_jobs(const cli_options *o, GString *out, GError **error);
+bool cli_cancel(const cli_options *o, GString *out, GError **error);
+bool cli_move_vm(const cli_options *o, GString *out, GError **error);
 bool cli_discard(const cli_options *o, GString *out, GError **error);
 
 #endif

@@ -39,6 +39,23 @@ const cli_command cli_commands[] = {
      0, G_MAXUINT, REACH | CLI_OPT_VAULT | CLI_OPT_JSON, cli_status},
     {"history", "VM", "Show a VM's past transitions", NULL, 1, 1,
      REACH | CLI_OPT_LIMIT | CLI_OPT_JSON, cli_history},
+    {"move", "VM NODE", "Move a running VM to another node",
+     "With quickmigd on both nodes the guest's memory is copied first, while "
+     "it\n"
+     "runs; then Pacemaker is asked for the move, as crm resource move would,\n"
+     "which takes well under a second.  Shows how far it is; removes its\n"
+     "constraint in the end.  Interrupted (Ctrl-C), it cancels the move: the\n"
+     "guest runs on where it was.",
+     2, 2,
+     CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
+         CLI_OPT_NO_PRECOPY | CLI_OPT_JSON,
+     cli_move_vm},
+    {"jobs", "[VM]...", "Show the moves under way, on all nodes", NULL, 0,
+     G_MAXUINT, CLI_OPT_WATCH | CLI_OPT_TIMEOUT | CLI_OPT_JSON, cli_jobs},
+    {"cancel", "VM", "Cancel a move that is under way",
+     "Before its commit the guest runs on where it was, without a restart.\n"
+     "After it the move completes, and the exit code is 4.",
+     1, 1, CLI_OPT_TIMEOUT, cli_cancel},
     {"discard", "VM", "Drop a VM's saved state",
      "The VM's next start is a cold boot; what its memory held is lost.  Only\n"
      "a VM that is SAVED has a saved state.  Asks first on a terminal, needs\n"

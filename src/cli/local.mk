@@ -12,6 +12,8 @@ src_cli_libqmcli_la_SOURCES = \
 	src/cli/cli.h \
 	src/cli/cmd-discard.c \
 	src/cli/cmd-history.c \
+	src/cli/cmd-jobs.c \
+	src/cli/cmd-move.c \
 	src/cli/cmd-status.c \
 	src/cli/cmd-vault-create.c \
 	src/cli/cmd-vault.c \
@@ -19,6 +21,8 @@ src_cli_libqmcli_la_SOURCES = \
 	src/cli/editor.c \
 	src/cli/editor.h \
 	src/cli/look.c \
+	src/cli/moves.c \
+	src/cli/moves.h \
 	src/cli/options.c \
 	src/cli/options.h \
 	src/cli/output.c \

@@ -11,6 +11,7 @@
 #include "output.h"
 
 #define DEFAULT_TIMEOUT 10    /* seconds */
+#define DEFAULT_MOVE    600   /* seconds */
 #define MAX_TIMEOUT     86400 /* seconds */
 
 G_DEFINE_QUARK(quickmig - usage - quark, cli_usage)
@@ -47,6 +48,12 @@ static const struct {
      "file with the vault's CHAP secret, instead of libvirt's"},
     {CLI_OPT_TIMEOUT, "timeout", 0, G_OPTION_ARG_INT, FIELD(timeout), "SECONDS",
      "give up on a vault after this time (10)"},
+    {CLI_OPT_MOVE_TIMEOUT, "timeout", 0, G_OPTION_ARG_INT, FIELD(move_timeout),
+     "SECONDS", "give up after this time (600)"},
+    {CLI_OPT_WATCH, "watch", 'w', G_OPTION_ARG_NONE, FIELD(watch), NULL,
+     "go on showing them until interrupted"},
+    {CLI_OPT_NO_PRECOPY, "no-precopy", 0, G_OPTION_ARG_NONE, FIELD(no_precopy),
+     NULL, "ask Pacemaker at once"},
     {CLI_OPT_JSON, "json", 0, G_OPTION_ARG_NONE, FIELD(json), NULL,
      "print JSON"},
     {0, "help", 'h', G_OPTION_ARG_NONE, FIELD(help), NULL, "print this help"},
@@ -171,7 +178,8 @@ check_values(const cli_command *command, const cli_options *options,
     if (n > command->max_args)
         return usage(error, "%s: one argument too many: %s", command->name,
                      options->args[command->max_args]);
-    if (options->timeout < 1 || options->timeout > MAX_TIMEOUT)
+    if (options->timeout < 1 || options->timeout > MAX_TIMEOUT ||
+        options->move_timeout < 1 || options->move_timeout > MAX_TIMEOUT)
         return usage(error, "%s: --timeout takes 1 to %d seconds",
                      command->name, MAX_TIMEOUT);
     if (options->limit < 0)
@@ -191,6 +199,7 @@ cli_parse_options(const cli_command *command, char **argv,
     g_auto(GStrv) rest = NULL;
 
     options->timeout = DEFAULT_TIMEOUT;
+    options->move_timeout = DEFAULT_MOVE;
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_main_group(context, build_group(command, options));
     /* GLib takes the first argument for the program's name. */

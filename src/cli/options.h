@@ -28,7 +28,10 @@ typedef struct {
     char *secret_file; /* file with the vault's CHAP secret */
     gint limit;        /* entries; 0: all */
     gint timeout;      /* seconds for each vault */
-    GStrv args;        /* what is no option */
+    gint move_timeout; /* seconds for a whole move */
+    gboolean watch;    /* go on showing */
+    gboolean no_precopy;
+    GStrv args; /* what is no option */
 } cli_options;
 
 void cli_options_free(cli_options *options);
@@ -47,6 +50,9 @@ typedef enum {
     CLI_OPT_SECRET_FILE = 1 << 8,
     CLI_OPT_LIMIT = 1 << 9,
     CLI_OPT_TIMEOUT = 1 << 10,
+    CLI_OPT_MOVE_TIMEOUT = 1 << 11,
+    CLI_OPT_WATCH = 1 << 12,
+    CLI_OPT_NO_PRECOPY = 1 << 13,
 } cli_option_bit;
 
 /*

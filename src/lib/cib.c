@@ -72,6 +72,9 @@ resource_free(void *data)
     g_free(r->id);
     g_free(r->vault);
     g_free(r->hypervisor);
+    g_free(r->mode);
+    g_free(r->downtime_limit);
+    g_free(r->reconnect_limit);
     g_free(r);
 }
 
@@ -87,6 +90,10 @@ add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
     r->id = qm__walk_get(primitive, "id");
     r->vault = parameter(root, primitive, template, "vault");
     r->hypervisor = parameter(root, primitive, template, "hypervisor");
+    r->mode = parameter(root, primitive, template, "mode");
+    r->downtime_limit = parameter(root, primitive, template, "downtime_limit");
+    r->reconnect_limit =
+        parameter(root, primitive, template, "reconnect_limit");
     g_ptr_array_add(list, r);
 }
 

@@ -73,6 +73,7 @@ typedef struct {
     char *id;    /* resource id */
     char *vault; /* parameters as configured; NULL: default */
     char *hypervisor;
+    char *mode, *downtime_limit, *reconnect_limit;
 } qm_resource;
 
 /* Every ocf:quickmig:VirtualMachine in the CIB, as GPtrArray of qm_resource

@@ -213,6 +213,9 @@ qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
     figures.pause_us = since != 0 ? g_get_real_time() - since : 0;
     if (!run(e, &figures, error))
         return false;
+    if (e->hints != NULL)
+        qm__hints_job(e->hints)->pause_ms =
+            (uint32_t) (figures.pause_us / QM_MS);
     qm__engine_report(e, "resume", "guest runs, paused for %" PRIi64 " ms",
                       figures.pause_us / QM_MS);
     return true;

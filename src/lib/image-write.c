@@ -326,6 +326,19 @@ is_held_back(const qm_image_writer *w)
     return w->bound != NULL && w->offset >= w->bound(w->bound_opaque);
 }
 
+/* Who follows reads from the same storage: that is waiting for it, too. */
+static bool
+wait_held_back(qm_image_writer *w, GError **error)
+{
+    int64_t before = qm__now();
+    bool ready;
+
+    if (!wait_for(w, w->wake_fd, BOUND_MS, &ready, error))
+        return false;
+    w->round.waited += qm__now() - before;
+    return check_failed(w, error);
+}
+
 /* What is in flight need not be part of it: the last flush is. */
 static bool
 flush_on_the_way(qm_image_writer *w, int64_t deadline, GError **error)
@@ -345,8 +358,7 @@ pump(qm_image_writer *w, source *from, bool *ret_end, GError **error)
     int64_t before;
 
     if (is_held_back(w))
-        return wait_for(w, w->wake_fd, BOUND_MS, &ready, error) &&
-               check_failed(w, error);
+        return wait_held_back(w, error);
     if (w->filling == NULL)
         w->filling = take_free(w);
     ready = w->filling != NULL && from->prefix_length > 0;

@@ -1,0 +1,144 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the quickmig authors
+# timeout: 500
+#
+# quickmig move, jobs and cancel: a move that was copied ahead, with its
+# progress seen from another node; a move cancelled while it is copied ahead,
+# while Pacemaker waits for it (live and quick), and by interrupting quickmig
+# move: the guest runs on where it was, without stop or start, and no
+# constraint is left.  After the commit it is too late.
+set -euo pipefail
+# shellcheck source=tests/cluster/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+begun() { # ACTION
+    cat "$QM_LAB_DIR"/nodes/*/log/pacemaker/pacemaker.log |
+        grep -c "local execution of $1 operation for vm1" || true
+}
+
+wishes() {
+    on n3 cibadmin --query --local --scope constraints |
+        grep -c 'id="cli-' || true
+}
+
+remember() {
+    vm_remember vm1
+    STARTS=$(begun start) STOPS=$(begun stop) HERE=$(vm_node vm1)
+    THERE=$([[ $HERE == n1 ]] && echo n2 || echo n1)
+}
+
+undisturbed() {
+    cluster_idle
+    [[ $(vm_node vm1) == "$HERE" ]] || die "vm1 is on $(vm_node vm1)"
+    vm_same_boot vm1
+    [[ $(begun start) == "$STARTS" && $(begun stop) == "$STOPS" ]] ||
+        die "it was stopped or started"
+    [[ $(wishes) == 0 ]] || die "a constraint is left"
+    [[ $(vm_record vm1 state) == RUNNING ]] || die "record"
+    say "undisturbed on $HERE"
+}
+
+job() { # FIELD
+    on n3 quickmig jobs --json vm1 | jq -r ".jobs[0].$1"
+}
+
+_phase_is() { # PHASE
+    [[ $(job phase) == "$1" ]]
+}
+
+copied_ahead() {
+    local result
+    remember
+    say "--- quickmig move, copied ahead"
+    result=$(on "$HERE" quickmig move vm1 "$THERE" --json) || die "quickmig move"
+    echo "$result" | tr -d '\n '
+    echo
+    [[ $(jq -r .moved <<<"$result") == true ]] || die "not moved"
+    [[ $(jq -r .pause_ms <<<"$result") -gt 0 ]] || die "no pause was measured"
+    cluster_idle
+    [[ $(vm_node vm1) == "$THERE" ]] || die "vm1 is on $(vm_node vm1)"
+    vm_same_boot vm1
+    [[ $(wishes) == 0 ]] || die "a constraint is left"
+    cat "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" |
+        grep -c 'migrate_to: precopy: asked to come to the end' >/dev/null ||
+        die "it was not copied ahead"
+    say "migrate_to: $(cat "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" |
+        grep 'migrate_to done' | tail -n 1 | sed 's/.*: info: //')"
+}
+
+# Slow storage, so that there is time.
+slow() {
+    lab limit "$HERE" 100mbit storage
+}
+
+fast() {
+    lab limit "$HERE" none storage
+}
+
+cancel_copying() {
+    remember
+    say "--- cancelled while it is copied ahead"
+    slow
+    on "$HERE" quickmig move vm1 "$THERE" >"$QM_LAB_DIR/move.out" 2>&1 &
+    lab_wait_until 30 _phase_is copy || die "it does not copy"
+    on n3 quickmig jobs
+    on n3 quickmig cancel vm1 || die "quickmig cancel"
+    ! wait $! || die "the move went well"
+    cat "$QM_LAB_DIR/move.out"
+    fast
+    undisturbed
+}
+
+cancel_plain() { # PHASE
+    remember
+    say "--- crm resource move, cancelled in phase $1"
+    slow
+    on n3 crm_resource --move -r vm1 -N "$THERE" >/dev/null 2>&1
+    lab_wait_until 30 _phase_is "$1" || die "no phase $1: $(job phase)"
+    on n3 quickmig cancel vm1 || die "quickmig cancel"
+    fast
+    undisturbed
+}
+
+interrupted() {
+    local pid
+    remember
+    say "--- quickmig move, interrupted"
+    slow
+    on "$HERE" quickmig move vm1 "$THERE" --no-precopy \
+        >"$QM_LAB_DIR/move.out" 2>&1 &
+    lab_wait_until 30 _phase_is copy || die "it does not copy"
+    pid=$(on "$HERE" pgrep -f 'quickmig move vm1')
+    on "$HERE" kill -INT "$pid"
+    ! wait $! || die "the move went well"
+    cat "$QM_LAB_DIR/move.out"
+    fast
+    undisturbed
+}
+
+nothing_to_cancel() {
+    local code=0
+    on n3 quickmig cancel vm1 || code=$?
+    [[ $code -eq 3 ]] || die "exit code $code instead of 3"
+}
+
+cluster_up 3
+for node in n1 n2 n3; do
+    on $node quickmigd
+done
+VAULT_SIZE=1G vm_create vm1 lun mode=live compress=none -- --ip 10.77.0.101 \
+    --live-safe --fill 64 --dirty 5
+vm_start vm1
+[[ $(vm_node vm1) != n3 ]] || vm_move vm1 n1
+copied_ahead
+nothing_to_cancel
+cancel_copying
+cancel_plain copy
+interrupted
+on n3 crm_resource -r vm1 -p mode -v quick >/dev/null
+cluster_idle
+cancel_plain paused
+copied=$(on n3 quickmig history vm1 | tail -n 4)
+say "$copied"
+say "ok"
