@@ -12,11 +12,11 @@
  *    marks that action's history for deletion, and deletes it when the action
  *    has ended.  So the failure that follows is never recorded; instead the
  *    resource is probed, found running, and monitored again.
- * 3. Only then may migrate_to end.  The controller answers requests of one
- *    connection in their order: its answer to a question asked after the
- *    refresh says that the refresh is in.  Nothing shorter would do: a
- *    migrate_to that ends first has failed, and a refresh that comes late
- *    stops nothing.
+ * 3. Only then may migrate_to end: when the probe has run, and a little later,
+ *    so that the coordinator has its result.  A migrate_to that ends first has
+ *    failed, and a refresh that comes late stops nothing.  (The answer to a
+ *    question asked after the refresh on the same connection says that the
+ *    refresh is in; on a node that is not the coordinator that is not enough.)
  *
  * Not while this node shuts down: Pacemaker would leave with the VM running.
  * Not after the commit: the probe would say "not running", and a start could
@@ -37,9 +37,12 @@
 #include "settle.h"
 #include "timeouts.h"
 
-#define ONCE_IN (300 * QM_S) /* without a constraint */
-#define RETRY   (200 * QM_MS)
-#define POLL_MS 100
+#define ONCE_IN        (300 * QM_S) /* without a constraint */
+#define RETRY          (200 * QM_MS)
+#define POLL_MS        100
+#define PROBED_AT_MOST (3 * QM_S) /* for the probe to run */
+#define PROBED_EVERY   (20 * QM_MS)
+#define DIGEST         (400 * QM_MS) /* for the coordinator to hear of it */
 
 bool
 qm__settle_again(int64_t settled_at, int64_t now)
@@ -207,12 +210,25 @@ clear_wish(const uint8_t *uuid, const char *resource, const char *self,
     return true;
 }
 
+/* No probe: the coordinator may be gone; then the failure is settled by stop
+ * and start. */
+static void
+await_probe(const uint8_t *uuid, int64_t since, int64_t deadline)
+{
+    int64_t until = MIN(deadline, qm__deadline_in(PROBED_AT_MOST));
+
+    while (qm__probed_at(uuid) < since && !qm__passed(until))
+        g_usleep(PROBED_EVERY);
+    g_usleep((gulong) MIN(DIGEST, qm__remaining(deadline)));
+}
+
 bool
 qm__settle_move(qm_cluster *c, const uint8_t *uuid, const char *resource,
                 int64_t deadline, char **ret_text, GError **error)
 {
     const char *self = qm__cluster_self(c)->name;
     g_autofree char *cleared = NULL;
+    int64_t since;
     bool leaving;
 
     if (!qm__cluster_shutting_down(c, deadline, &leaving, error))
@@ -222,9 +238,11 @@ qm__settle_move(qm_cluster *c, const uint8_t *uuid, const char *resource,
                     "this node is shutting down");
         return false;
     }
+    since = g_get_real_time();
     if (!clear_wish(uuid, resource, self, deadline, &cleared, error) ||
         !ask_for_refresh(self, resource, deadline, error))
         return false;
+    await_probe(uuid, since, deadline);
     *ret_text = g_strdup_printf("the VM stays: Pacemaker will look again; %s%s",
                                 *cleared != '\0' ? "cleared the constraint "
                                                  : "no constraint",

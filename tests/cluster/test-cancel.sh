@@ -29,9 +29,10 @@ remember() {
 }
 
 undisturbed() {
-    cluster_idle
-    [[ $(vm_node vm1) == "$HERE" ]] || die "vm1 is on $(vm_node vm1)"
+    vm_wait_node vm1 "$HERE"
     vm_same_boot vm1
+    # Pacemaker looks once more when migrate_to has ended.
+    vm_wait_node vm1 "$HERE"
     [[ $(begun start) == "$STARTS" && $(begun stop) == "$STOPS" ]] ||
         die "it was stopped or started"
     [[ $(wishes) == 0 ]] || die "a constraint is left"
