@@ -17,3 +17,9 @@ resource_agents_VirtualMachine_SOURCES = resource-agents/main.c
 resource_agents_VirtualMachine_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
 resource_agents_VirtualMachine_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)
 resource_agents_VirtualMachine_LDADD = resource-agents/libqmagent.la
+
+agent_PROGRAMS += resource-agents/Node
+resource_agents_Node_SOURCES = resource-agents/node.c
+resource_agents_Node_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
+resource_agents_Node_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)
+resource_agents_Node_LDADD = src/lib/libqmcore.la

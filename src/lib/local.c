@@ -134,6 +134,33 @@ qm__local_find(const char *resource, char **ret_url, GError **error)
     return true;
 }
 
+bool
+qm__local_find_vm(const uint8_t *uuid, qm_local *ret_local)
+{
+    g_autofree char *path = g_build_filename(qm__run_dir(), "local", NULL);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autofree char *note = g_build_filename(path, name, NULL);
+        g_autofree char *url = NULL;
+        qm_local local = {0};
+
+        if (!g_key_file_load_from_file(file, note, G_KEY_FILE_NONE, NULL))
+            continue;
+        url = g_key_file_get_string(file, GROUP, "vault", NULL);
+        if (url == NULL || !qm__local_read(url, &local, NULL))
+            continue;
+        if (memcmp(local.uuid, uuid, QM_UUID_LEN) == 0) {
+            *ret_local = local;
+            return true;
+        }
+        qm__local_clear(&local);
+    }
+    return false;
+}
+
 void
 qm__local_clear(qm_local *local)
 {

@@ -26,6 +26,8 @@ bool qm__local_read(const char *url, qm_local *ret_local, GError **error);
 /* The vault of a VM that @resource started here in this boot, for a stop that
  * is not told; NULL: it started none.  The caller frees. */
 bool qm__local_find(const char *resource, char **ret_url, GError **error);
+/* The note of this VM; false: none, or it cannot be read. */
+bool qm__local_find_vm(const uint8_t *uuid, qm_local *ret_local);
 void qm__local_clear(qm_local *local);
 void qm__local_remove(const char *url);
 

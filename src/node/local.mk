@@ -4,6 +4,8 @@
 
 sbin_PROGRAMS += src/node/quickmigd
 src_node_quickmigd_SOURCES = \
+	src/node/events.c \
+	src/node/events.h \
 	src/node/main.c \
 	src/node/moves.c \
 	src/node/node.h \

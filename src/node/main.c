@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <glib-unix.h>
 #include "cluster.h"
+#include "events.h"
 #include "log.h"
 #include "node.h"
 #include "runtime.h"
@@ -25,6 +26,7 @@ typedef struct {
     qm_peer *peer; /* NULL: corosync is away */
     guint watch;   /* of its descriptor */
     qm_moves *moves;
+    qm_events *events; /* NULL: this node's name is not known yet */
     bool foreground, receive, send;
 } node;
 
@@ -67,6 +69,8 @@ open_seat(node *n, GError **error)
         return false;
     n->moves = qm__moves_new(qm__cluster_self(cluster)->id);
     qm__log_set_context(NULL, qm__cluster_self(cluster)->name);
+    if (n->events == NULL)
+        n->events = qm__events_new(qm__cluster_self(cluster)->name);
     return true;
 }
 
@@ -113,6 +117,7 @@ serve(node *n)
     g_main_loop_run(n->loop);
     qm__notice("ends");
     leave_seat(n);
+    qm__events_free(n->events);
     g_main_loop_unref(n->loop);
     qm__lock_release(n->lock);
     return EXIT_SUCCESS;

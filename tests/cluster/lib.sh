@@ -6,6 +6,7 @@
 # installed quickmig, and VMs on it.
 #
 #   cluster_up [NODES]             a lab of our own; torn down at exit
+#   node_daemons_up                quickmigd on every node, as a clone
 #   vm_create NAME lun|dir|file [PARAM=VALUE...] -- [vm-xml OPTION...]
 #                                  disk, vault, resource; not started.  lun:
 #                                  both LUNs; dir: the vault is a directory;
@@ -106,6 +107,18 @@ cluster_up() {
 cluster_idle() {
     on "$(any_node)" crm_resource --wait --timeout="${1:-90}" ||
         die "the cluster does not come to rest"
+}
+
+# As the examples have it: VMs start after it where it starts, and it stops
+# after them, but its failures do not touch them.
+node_daemons_up() {
+    on n1 crm configure primitive node ocf:quickmig:Node \
+        op start timeout=20s interval=0 op stop timeout=20s interval=0 \
+        op monitor timeout=20s interval="${NODE_INTERVAL:-15s}" ||
+        die "crm configure node"
+    on n1 crm configure clone node-clone node meta interleave=true ||
+        die "crm configure node-clone"
+    cluster_idle
 }
 
 vm_vault_create() {
