@@ -118,11 +118,8 @@ qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error)
     for (;;) {
         g_autoptr(GError) why = NULL;
 
-        if (look(e, ret_running, &why)) {
-            if (probe && *ret_running)
-                qm__probed_note(qm__engine_uuid(e));
+        if (look(e, ret_running, &why))
             return true;
-        }
         if (!g_error_matches(why, QM_ERROR, QM_ERROR_BUSY) ||
             qm__passed(MIN(until, e->t.work))) {
             g_propagate_error(error, g_steal_pointer(&why));

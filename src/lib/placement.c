@@ -154,6 +154,57 @@ qm__placement_move(const char *resource, const char *node, int64_t deadline,
     return crm_resource(argv, "ask for the move", deadline, error);
 }
 
+/* --- history ------------------------------------------------------------- */
+
+static bool
+has_moved(xmlNode *state, const char *resource, const char *self)
+{
+    xmlNode *history = qm__walk_find(state, "lrm_resource", resource);
+
+    for (xmlNode *op = history != NULL ? history->children : NULL; op != NULL;
+         op = op->next)
+        if (qm__walk_is(op, "lrm_rsc_op") &&
+            qm__walk_has(op, "operation", "migrate_to") &&
+            qm__walk_has(op, "migrate_target", self))
+            return true;
+    return false;
+}
+
+bool
+qm__placement_parse_arrivals(const char *xml, const char *resource,
+                             const char *self, GStrv *ret_nodes, GError **error)
+{
+    g_autoptr(GStrvBuilder) nodes = g_strv_builder_new();
+    g_autoptr(xmlDoc) doc = NULL;
+    xmlNode *root;
+
+    if (!qm__walk_parse(xml, "the cluster's state", &doc, error))
+        return false;
+    root = xmlDocGetRootElement(doc);
+    for (xmlNode *n = root; n != NULL; n = qm__walk_next(root, n)) {
+        g_autofree char *name = NULL;
+
+        if (!qm__walk_is(n, "node_state") || qm__walk_has(n, "uname", self) ||
+            !qm__walk_has(n, "crmd", "online") || !has_moved(n, resource, self))
+            continue;
+        name = qm__walk_get(n, "uname");
+        if (name != NULL)
+            g_strv_builder_add(nodes, name);
+    }
+    *ret_nodes = g_strv_builder_end(nodes);
+    return true;
+}
+
+bool
+qm__placement_arrivals(const char *resource, const char *self, int64_t deadline,
+                       GStrv *ret_nodes, GError **error)
+{
+    g_autofree char *xml = NULL;
+
+    return qm__cib_query(deadline, &xml, error) &&
+           qm__placement_parse_arrivals(xml, resource, self, ret_nodes, error);
+}
+
 /* --- where things are ---------------------------------------------------- */
 
 static bool

@@ -36,6 +36,17 @@ bool qm__placement_clear(const qm_constraint *constraint, int64_t deadline,
 bool qm__placement_move(const char *resource, const char *node,
                         int64_t deadline, GError **error);
 
+/* --- history --- */
+
+/* The nodes (of those that are there) whose history says that @resource was
+ * moved from there to @self. */
+bool qm__placement_arrivals(const char *resource, const char *self,
+                            int64_t deadline, GStrv *ret_nodes, GError **error);
+/* The pure part of it. */
+bool qm__placement_parse_arrivals(const char *xml, const char *resource,
+                                  const char *self, GStrv *ret_nodes,
+                                  GError **error);
+
 /* --- where things are --- */
 
 typedef struct {

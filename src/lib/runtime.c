@@ -437,26 +437,3 @@ qm__settled_get(const uint8_t *uuid)
         return 0;
     return then;
 }
-
-void
-qm__probed_note(const uint8_t *uuid)
-{
-    g_autofree char *path = qm__vm_path(uuid, "probed");
-    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return; /* whoever waits for it gives up in time */
-    (void) futimens(fd, NULL);
-    close(fd);
-}
-
-int64_t
-qm__probed_at(const uint8_t *uuid)
-{
-    g_autofree char *path = qm__vm_path(uuid, "probed");
-    struct stat st;
-
-    if (lstat(path, &st) < 0)
-        return 0;
-    return st.st_mtim.tv_sec * INT64_C(1000000) + st.st_mtim.tv_nsec / 1000;
-}

@@ -8,7 +8,6 @@
  *   vm/UUID/lock       one actor a VM and node
  *   vm/UUID/action     marker: an action is (or was cut off) under way
  *   vm/UUID/tombstone  image id that must not be revived here
- *   vm/UUID/probed     touched by each probe that found the VM here
  *   vm/UUID/settled    when a move that failed was settled with Pacemaker
  *   gate/UUID-vda.sock      NBD, owned by QEMU's user, 0600
  *   gate/UUID-vda.control   control socket, root, 0600
@@ -48,10 +47,6 @@ char *qm__marker_get(const uint8_t *uuid);
  * grow).  Set only under the VM's lock. */
 bool qm__tombstone_set(const uint8_t *uuid, uint64_t image_id, GError **error);
 bool qm__tombstone_is_set(const uint8_t *uuid, uint64_t image_id);
-
-/* A probe has found the VM here. / When one did last, wall clock µs; 0: never. */
-void qm__probed_note(const uint8_t *uuid);
-int64_t qm__probed_at(const uint8_t *uuid);
 
 /* When this VM's last failed move was settled, monotonic µs. */
 bool qm__settled_set(const uint8_t *uuid, int64_t now, GError **error);

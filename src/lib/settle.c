@@ -12,11 +12,17 @@
  *    marks that action's history for deletion, and deletes it when the action
  *    has ended.  So the failure that follows is never recorded; instead the
  *    resource is probed, found running, and monitored again.
- * 3. Only then may migrate_to end: when the probe has run, and a little later,
- *    so that the coordinator has its result.  A migrate_to that ends first has
- *    failed, and a refresh that comes late stops nothing.  (The answer to a
- *    question asked after the refresh on the same connection says that the
- *    refresh is in; on a node that is not the coordinator that is not enough.)
+ * 3. That forgets, too, how the VM came here.  Where it was moved here, the
+ *    node that it came from still says so in its history, and Pacemaker, which
+ *    does not find the other half any more, would take that for a move cut off
+ *    and restart the VM.  So that node's history of the resource is forgotten
+ *    as well, and first.
+ * 4. Only then may migrate_to end.  The controller answers requests of one
+ *    connection in their order: its answer to a question asked after the
+ *    refresh says that the refresh is in.  Nothing shorter would do: a
+ *    migrate_to that ends first has failed, and a refresh that comes late
+ *    stops nothing.  (The probe itself cannot be waited for: it is made when
+ *    migrate_to has ended.)
  *
  * Not while this node shuts down: Pacemaker would leave with the VM running.
  * Not after the commit: the probe would say "not running", and a start could
@@ -37,12 +43,11 @@
 #include "settle.h"
 #include "timeouts.h"
 
-#define ONCE_IN        (300 * QM_S) /* without a constraint */
-#define RETRY          (200 * QM_MS)
-#define POLL_MS        100
-#define PROBED_AT_MOST (3 * QM_S) /* for the probe to run */
-#define PROBED_EVERY   (20 * QM_MS)
-#define DIGEST         (400 * QM_MS) /* for the coordinator to hear of it */
+#define ONCE_IN (300 * QM_S) /* without a constraint */
+#define RETRY   (200 * QM_MS)
+#define POLL_MS 100
+#define FORGET  (2 * QM_S) /* for another node to forget it */
+#define LOOK    (20 * QM_MS)
 
 bool
 qm__settle_again(int64_t settled_at, int64_t now)
@@ -210,16 +215,25 @@ clear_wish(const uint8_t *uuid, const char *resource, const char *self,
     return true;
 }
 
-/* No probe: the coordinator may be gone; then the failure is settled by stop
- * and start. */
+/* A node that does not answer is about to be fenced, and its history goes with
+ * it.  So this is no reason to give up: the worst is a restart. */
 static void
-await_probe(const uint8_t *uuid, int64_t since, int64_t deadline)
+forget_arrival(const char *self, const char *resource, int64_t deadline)
 {
-    int64_t until = MIN(deadline, qm__deadline_in(PROBED_AT_MOST));
+    g_auto(GStrv) nodes = NULL;
+    int64_t until = MIN(deadline, qm__deadline_in(FORGET));
 
-    while (qm__probed_at(uuid) < since && !qm__passed(until))
-        g_usleep(PROBED_EVERY);
-    g_usleep((gulong) MIN(DIGEST, qm__remaining(deadline)));
+    if (!qm__placement_arrivals(resource, self, until, &nodes, NULL))
+        return;
+    for (char **node = nodes; *node != NULL; node++)
+        (void) ask_for_refresh(*node, resource, until, NULL);
+    /* Until the configuration that the coordinator works with says so. */
+    while (nodes[0] != NULL && !qm__passed(until)) {
+        g_usleep(LOOK);
+        g_clear_pointer(&nodes, g_strfreev);
+        if (!qm__placement_arrivals(resource, self, until, &nodes, NULL))
+            return;
+    }
 }
 
 bool
@@ -228,7 +242,6 @@ qm__settle_move(qm_cluster *c, const uint8_t *uuid, const char *resource,
 {
     const char *self = qm__cluster_self(c)->name;
     g_autofree char *cleared = NULL;
-    int64_t since;
     bool leaving;
 
     if (!qm__cluster_shutting_down(c, deadline, &leaving, error))
@@ -238,11 +251,11 @@ qm__settle_move(qm_cluster *c, const uint8_t *uuid, const char *resource,
                     "this node is shutting down");
         return false;
     }
-    since = g_get_real_time();
-    if (!clear_wish(uuid, resource, self, deadline, &cleared, error) ||
-        !ask_for_refresh(self, resource, deadline, error))
+    if (!clear_wish(uuid, resource, self, deadline, &cleared, error))
         return false;
-    await_probe(uuid, since, deadline);
+    forget_arrival(self, resource, deadline);
+    if (!ask_for_refresh(self, resource, deadline, error))
+        return false;
     *ret_text = g_strdup_printf("the VM stays: Pacemaker will look again; %s%s",
                                 *cleared != '\0' ? "cleared the constraint "
                                                  : "no constraint",

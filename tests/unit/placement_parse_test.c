@@ -152,6 +152,33 @@ sees_what_is_not_there(void **state)
     qm__placement_clear_look(&p);
 }
 
+#define OP(operation, target)                                                  \
+    "<lrm_rsc_op operation='" operation "' migrate_target='" target "'/>"
+#define HISTORY(node, resource, ops)                                           \
+    "<node_state crmd='online' uname='" node                                   \
+    "'><lrm><lrm_resources><lrm_resource id='" resource "'>" ops               \
+    "</lrm_resource></lrm_resources></lrm></node_state>"
+
+static void
+finds_where_it_came_from(void **state)
+{
+    static const char history[] =
+        "<cib><status>" HISTORY("n1", "vm1", OP("migrate_to", "n2"))
+            HISTORY("n2", "vm1", OP("migrate_from", "n2"))
+                HISTORY("n3", "vm2", OP("migrate_to", "n2")) "</status></cib>";
+    g_auto(GStrv) nodes = NULL;
+    g_auto(GStrv) none = NULL;
+
+    assert_true(
+        qm__placement_parse_arrivals(history, "vm1", "n2", &nodes, NULL));
+    assert_int_equal(g_strv_length(nodes), 1);
+    assert_string_equal(nodes[0], "n1");
+    /* Its own history says that it went. */
+    assert_true(
+        qm__placement_parse_arrivals(history, "vm1", "n1", &none, NULL));
+    assert_int_equal(g_strv_length(none), 0);
+}
+
 static void
 settles_once_in_a_while(void **state)
 {
@@ -172,6 +199,7 @@ main(void)
         cmocka_unit_test(sees_a_resource),
         cmocka_unit_test(sees_one_that_is_off),
         cmocka_unit_test(sees_what_is_not_there),
+        cmocka_unit_test(finds_where_it_came_from),
         cmocka_unit_test(settles_once_in_a_while),
     };
 
