@@ -149,6 +149,23 @@ qm__do_migrate_from(qm_agent *a)
     return with_engine(a, migrate_from_step, NULL);
 }
 
+/* Whoever asked for this move may have said how; it is a wish like any other,
+ * and not worth a failure. */
+static void
+ask_for_mode(qm_agent *a)
+{
+    g_autofree char *mode = NULL;
+    g_autoptr(GError) why = NULL;
+
+    if (!qm__cluster_get_mode(a->resource, qm__deadline_in(QM_S), &mode, &why))
+        qm__warning("%s: moving it as configured: %s", a->resource,
+                    why->message);
+    else if (g_strcmp0(mode, "quick") == 0)
+        a->engine.params.mode = QM_MODE_QUICK;
+    else if (g_strcmp0(mode, "live") == 0)
+        a->engine.params.mode = QM_MODE_LIVE;
+}
+
 static bool
 migrate_to_step(qm_agent *a, GError **error)
 {
@@ -157,6 +174,7 @@ migrate_to_step(qm_agent *a, GError **error)
                     "OCF_RESKEY_CRM_meta_migrate_target is not set");
         return false;
     }
+    ask_for_mode(a);
     return qm__engine_migrate_to(&a->engine, a->migrate_target, error);
 }
 

@@ -117,7 +117,7 @@ show(const cli_options *o, const GArray *moves, bool terminal)
     (void) fflush(stdout);
 }
 
-/* Until it is interrupted. */
+/* Until it is interrupted, or nothing is left to be shown. */
 static bool
 watch(const cli_options *o, qm_peer *peer, GArray *moves, GError **error)
 {
@@ -126,6 +126,8 @@ watch(const cli_options *o, qm_peer *peer, GArray *moves, GError **error)
     for (;;) {
         show(o, moves, terminal);
         forget_ended(moves);
+        if (o->until_done && moves->len == 0)
+            return true;
         if (!ask(peer, moves, qm__deadline_in(REFRESH), error))
             return false;
     }
@@ -140,7 +142,7 @@ cli_jobs(const cli_options *o, GString *out, GError **error)
     if (!qm__peer_open(false, cli_deadline(o), &peer, error) ||
         !ask(peer, moves, qm__deadline_in(ANSWERS), error))
         return false;
-    if (o->watch)
+    if (o->watch || o->until_done)
         return watch(o, peer, moves, error);
     if (o->json)
         print_json(o, moves, out);

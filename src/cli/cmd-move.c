@@ -24,7 +24,8 @@
 #define LOOK_EVERY   QM_S /* at the cluster, when nothing is heard */
 #define CALL         (20 * QM_S)
 #define AFTER_CANCEL (30 * QM_S)
-#define RECONNECT_S  120 /* the agent's defaults */
+#define BEGIN        (20 * QM_S) /* for Pacemaker to act */
+#define RECONNECT_S  120         /* the agent's defaults */
 #define DOWNTIME_MS  300
 
 typedef struct {
@@ -36,7 +37,9 @@ typedef struct {
     qm_job job; /* what it is about */
     int64_t began, deadline;
     bool terminal, constrained, cancelled;
-    bool done; /* the target has told so */
+    bool mode_set; /* told to the source's node */
+    bool done;     /* the target has told so */
+    qm_phase told; /* without a terminal: the last that was shown */
 } mover;
 
 static volatile sig_atomic_t interrupted;
@@ -44,7 +47,7 @@ static volatile sig_atomic_t interrupted;
 static void
 on_interrupt(int number)
 {
-    interrupted = 1;
+    interrupted++;
 }
 
 static void say(const mover *v, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -64,17 +67,20 @@ say(const mover *v, const char *format, ...)
     (void) fflush(stderr);
 }
 
+/* On a terminal a line that changes; else a line a phase. */
 static void
-show(const mover *v)
+show(mover *v)
 {
     const cli_move *m = cli_moves_find(v->moves, v->job.name);
     g_autofree char *bar = NULL, *line = NULL;
+    qm_phase phase = m != NULL ? cli_move_lead(m)->phase : QM_PHASE_COUNT;
 
-    if (m == NULL || !v->terminal)
+    if (m == NULL || (!v->terminal && phase == v->told))
         return;
+    v->told = phase;
     bar = cli_move_bar(m);
     line = cli_move_line(m);
-    say(v, "%s %s", bar, line);
+    say(v, "%s%s%s", v->terminal ? bar : "", v->terminal ? " " : "", line);
 }
 
 /* --- before -------------------------------------------------------------- */
@@ -199,6 +205,13 @@ number(const char *text, uint32_t otherwise)
     return (uint32_t) value;
 }
 
+/* This time's mode, else the resource's. */
+static bool
+may_be_live(const mover *v, const qm_resource *r)
+{
+    return g_strcmp0(v->o->mode != NULL ? v->o->mode : r->mode, "quick") != 0;
+}
+
 /* The resource's parameters go along.  @ret_wanted: false: it is not to be
  * moved live. */
 static bool
@@ -214,7 +227,7 @@ make_offer(const mover *v, qm_offer *offer, bool *ret_wanted, GError **error)
 
         if (strcmp(r->id, v->target->resource) != 0)
             continue;
-        *ret_wanted = g_strcmp0(r->mode, "quick") != 0;
+        *ret_wanted = may_be_live(v, r);
         offer->downtime_limit_ms = number(r->downtime_limit, DOWNTIME_MS);
         offer->reconnect_limit_s = number(r->reconnect_limit, RECONNECT_S);
     }
@@ -256,8 +269,12 @@ copy_ahead(mover *v, GError **error)
     if (move != NULL && move->source.phase == QM_PHASE_CANCELLED)
         return refuse(error, "%s stays on %s: %s", v->job.name,
                       v->job.source_name, move->source.text);
-    if (move != NULL && move->source.phase == QM_PHASE_FAILED)
-        say(v, "not copied ahead: %s\n", move->source.text);
+    if (move != NULL && move->source.phase == QM_PHASE_FAILED) {
+        say(v, "not copied ahead: %s%s", move->source.text,
+            v->terminal ? "\n" : "");
+        /* Or it would look as if the move had failed. */
+        g_array_set_size(v->moves, 0);
+    }
     return true;
 }
 
@@ -269,20 +286,48 @@ is_over(const GArray *moves, void *opaque)
     const mover *v = opaque;
     const cli_move *m = cli_moves_find(moves, v->job.name);
 
-    return (interrupted && !v->cancelled) ||
+    return (interrupted && !v->cancelled) || interrupted > 1 ||
            (m != NULL && m->has_target && m->target.phase == QM_PHASE_DONE);
 }
 
 static void
-cancel(mover *v)
+cancel(mover *v, const char *why)
 {
     qm_message m = {.kind = QM_MESSAGE_CANCEL, .job = v->job};
 
-    g_snprintf(m.job.text, sizeof m.job.text, "quickmig move was interrupted");
+    g_snprintf(m.job.text, sizeof m.job.text, "quickmig move %s", why);
     qm__peer_send(v->peer, &m);
     v->cancelled = true;
     v->deadline = qm__deadline_in(AFTER_CANCEL);
-    say(v, "cancelling\n");
+    say(v, "cancelling%s", v->terminal ? "\n" : "");
+}
+
+/* An interrupt, or the end of the time, cancels; after that it is enough. */
+static bool
+heed(mover *v, GError **error)
+{
+    if (!v->cancelled && interrupted)
+        cancel(v, "was interrupted");
+    else if (!v->cancelled && qm__passed(v->deadline))
+        cancel(v, "took longer than its --timeout");
+    if (interrupted < 2 && !qm__passed(v->deadline))
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
+                "%s has not arrived%s; see quickmig jobs", v->job.name,
+                interrupted < 2 ? " in time" : ", and is not waited for");
+    return false;
+}
+
+/* Has Pacemaker come to rest, at @node, with all that was asked for? */
+static bool
+is_decided(const mover *v, const cli_move *m, const char *node,
+           int64_t begin_by)
+{
+    if (strcmp(node, v->job.target_name) == 0 || v->cancelled)
+        return true;
+    if (m != NULL && m->has_source)
+        return qm__phase_ended(m->source.phase);
+    return qm__passed(begin_by); /* its rules may not allow it */
 }
 
 /* What the cluster says.  @ret_settled: nothing goes on any more. */
@@ -307,13 +352,14 @@ static bool
 follow(mover *v, char **ret_node, GError **error)
 {
     int64_t look_at = qm__deadline_in(LOOK_EVERY);
+    int64_t begin_by = qm__deadline_in(BEGIN);
 
     for (;;) {
         const cli_move *m;
         bool settled = false;
 
-        if (interrupted && !v->cancelled)
-            cancel(v);
+        if (!heed(v, error))
+            return false;
         show(v);
         if (!cli_moves_hear(v->moves, v->peer, qm__deadline_in(SHOW_EVERY),
                             v->done ? NULL : is_over, v, error))
@@ -327,18 +373,30 @@ follow(mover *v, char **ret_node, GError **error)
         g_clear_pointer(ret_node, g_free);
         if (!look(v, ret_node, &settled, error))
             return false;
-        if (settled &&
-            (strcmp(*ret_node, v->job.target_name) == 0 ||
-             (m != NULL && m->has_source && qm__phase_ended(m->source.phase)) ||
-             v->cancelled))
+        if (settled && is_decided(v, m, *ret_node, begin_by))
             return true;
-        if (qm__passed(v->deadline)) {
-            g_set_error(error, QM_ERROR, QM_ERROR_TIMEOUT,
-                        "%s has not arrived in time; see quickmig jobs",
-                        v->job.name);
-            return false;
-        }
     }
+}
+
+static bool
+set_mode(mover *v, GError **error)
+{
+    if (v->o->mode == NULL || strcmp(v->o->mode, "auto") == 0)
+        return true;
+    v->mode_set = true;
+    return qm__cluster_set_mode(v->target->resource, v->job.source_name,
+                                v->o->mode, qm__deadline_in(CALL), error);
+}
+
+static void
+clear_mode(const mover *v)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (v->mode_set &&
+        !qm__cluster_set_mode(v->target->resource, v->job.source_name, NULL,
+                              qm__deadline_in(CALL), &why))
+        cli_warn("%s", why->message);
 }
 
 /* No forgotten cli-prefer: but only the one that this command made. */
@@ -409,12 +467,15 @@ carry_out(mover *v, GString *out, GError **error)
     if (!copy_ahead(v, error))
         return false;
     if (interrupted) {
-        cancel(v);
+        cancel(v, "was interrupted");
     } else {
         v->constrained = true;
-        if (!qm__placement_move(v->target->resource, v->job.target_name,
-                                qm__deadline_in(CALL), error))
+        if (!set_mode(v, error) ||
+            !qm__placement_move(v->target->resource, v->job.target_name,
+                                qm__deadline_in(CALL), error)) {
+            cancel(v, "failed"); /* what is copied ahead is of no use */
             return false;
+        }
     }
     if (!follow(v, &node, error))
         return false;
@@ -427,7 +488,8 @@ carry_out(mover *v, GString *out, GError **error)
            refuse(error, "%s runs on %s: %s", v->job.name, node,
                   m != NULL && m->has_source && m->source.text[0] != '\0'
                       ? m->source.text
-                      : "the move was given up");
+                      : "Pacemaker did not move it; see its constraints and "
+                        "scores (crm_simulate -sL)");
 }
 
 bool
@@ -438,8 +500,7 @@ cli_move_vm(const cli_options *o, GString *out, GError **error)
     g_autoptr(GArray) moves = cli_moves_new();
     g_autoptr(qm_peer) peer = NULL;
     mover v = {.o = o, .moves = moves, .terminal = isatty(STDERR_FILENO)};
-    struct sigaction action = {.sa_handler = on_interrupt,
-                               .sa_flags = (int) SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_interrupt};
     bool ok;
 
     v.began = qm__now();
@@ -460,9 +521,11 @@ cli_move_vm(const cli_options *o, GString *out, GError **error)
     }
     if (!identify(&v, error))
         return false;
-    (void) sigaction(SIGINT, &action, NULL); /* a second one ends us */
+    v.told = QM_PHASE_COUNT;
+    (void) sigaction(SIGINT, &action, NULL);
     (void) sigaction(SIGTERM, &action, NULL);
     ok = carry_out(&v, out, error);
     clear(&v);
+    clear_mode(&v);
     return ok;
 }

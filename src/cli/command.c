@@ -48,7 +48,7 @@ const cli_command cli_commands[] = {
      "guest runs on where it was.",
      2, 2,
      CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
-         CLI_OPT_NO_PRECOPY | CLI_OPT_JSON,
+         CLI_OPT_NO_PRECOPY | CLI_OPT_MODE | CLI_OPT_JSON,
      cli_move_vm},
     {"jobs", "[VM]...", "Show the moves under way, on all nodes", NULL, 0,
      G_MAXUINT, CLI_OPT_WATCH | CLI_OPT_TIMEOUT | CLI_OPT_JSON, cli_jobs},

@@ -52,6 +52,10 @@ static const struct {
      "SECONDS", "give up after this time (600)"},
     {CLI_OPT_WATCH, "watch", 'w', G_OPTION_ARG_NONE, FIELD(watch), NULL,
      "go on showing them until interrupted"},
+    {CLI_OPT_WATCH, "until-done", 0, G_OPTION_ARG_NONE, FIELD(until_done), NULL,
+     "go on showing them until none is left"},
+    {CLI_OPT_MODE, "mode", 0, G_OPTION_ARG_STRING, FIELD(mode), "MODE",
+     "quick, live or auto: this time only"},
     {CLI_OPT_NO_PRECOPY, "no-precopy", 0, G_OPTION_ARG_NONE, FIELD(no_precopy),
      NULL, "ask Pacemaker at once"},
     {CLI_OPT_JSON, "json", 0, G_OPTION_ARG_NONE, FIELD(json), NULL,
@@ -69,6 +73,7 @@ cli_options_free(cli_options *options)
     g_free(options->connect);
     g_free(options->vault);
     g_free(options->secret_file);
+    g_free(options->mode);
     g_strfreev(options->args);
     g_free(options);
 }
@@ -182,6 +187,11 @@ check_values(const cli_command *command, const cli_options *options,
         options->move_timeout < 1 || options->move_timeout > MAX_TIMEOUT)
         return usage(error, "%s: --timeout takes 1 to %d seconds",
                      command->name, MAX_TIMEOUT);
+    if (options->mode != NULL && strcmp(options->mode, "quick") != 0 &&
+        strcmp(options->mode, "live") != 0 &&
+        strcmp(options->mode, "auto") != 0)
+        return usage(error, "%s: --mode takes quick, live or auto",
+                     command->name);
     if (options->limit < 0)
         return usage(error, "%s: --limit takes a number from 0", command->name);
     return true;

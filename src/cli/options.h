@@ -22,14 +22,16 @@ typedef struct {
     gboolean no_check; /* skip the checks of LUNs and sizes */
     gboolean yes;      /* do not ask */
     gboolean show_xml;
-    char *xml;         /* file with a domain XML */
-    char *connect;     /* libvirt URI; NULL: qemu:///system */
-    char *vault;       /* vault address instead of the cluster's resources */
-    char *secret_file; /* file with the vault's CHAP secret */
-    gint limit;        /* entries; 0: all */
-    gint timeout;      /* seconds for each vault */
-    gint move_timeout; /* seconds for a whole move */
-    gboolean watch;    /* go on showing */
+    char *xml;           /* file with a domain XML */
+    char *connect;       /* libvirt URI; NULL: qemu:///system */
+    char *vault;         /* vault address instead of the cluster's resources */
+    char *secret_file;   /* file with the vault's CHAP secret */
+    gint limit;          /* entries; 0: all */
+    gint timeout;        /* seconds for each vault */
+    gint move_timeout;   /* seconds for a whole move */
+    gboolean watch;      /* go on showing */
+    gboolean until_done; /* … until no move is left */
+    char *mode;          /* of a move; NULL: as configured */
     gboolean no_precopy;
     GStrv args; /* what is no option */
 } cli_options;
@@ -51,8 +53,9 @@ typedef enum {
     CLI_OPT_LIMIT = 1 << 9,
     CLI_OPT_TIMEOUT = 1 << 10,
     CLI_OPT_MOVE_TIMEOUT = 1 << 11,
-    CLI_OPT_WATCH = 1 << 12,
+    CLI_OPT_WATCH = 1 << 12, /* and --until-done */
     CLI_OPT_NO_PRECOPY = 1 << 13,
+    CLI_OPT_MODE = 1 << 14,
 } cli_option_bit;
 
 /*

@@ -16,6 +16,9 @@
  *                           the stop returns; attrd promises neither.  A
  *                           stale one names an older generation and means
  *                           nothing.
+ *   quickmig-mode-RESOURCE  private to attrd (no run of the scheduler): how
+ *                           the next move from this node shall be made.  Who
+ *                           sets it removes it.
  */
 #include "config.h"
 #include <inttypes.h>
@@ -27,6 +30,7 @@
 
 #define ATTRIBUTE_BOOT     "quickmig-boot"
 #define ATTRIBUTE_RELEASED "quickmig-released-"
+#define ATTRIBUTE_MODE     "quickmig-mode-"
 #define ATTRIBUTE_SHUTDOWN "shutdown" /* Pacemaker's own */
 #define EXIT_NO_SUCH       105        /* CRM_EX_NOSUCH: no such attribute */
 #define EXIT_CONFIG        78 /* CRM_EX_CONFIG: so attrd_updater 2.1.5 */
@@ -230,6 +234,42 @@ qm__attribute_released(const char *node, const uint8_t *vm_uuid,
                                     &generation, NULL))
         generation = 0;
     *ret_generation = generation;
+    return true;
+}
+
+/* --- mode of a move --- */
+
+bool
+qm__cluster_set_mode(const char *resource, const char *node, const char *mode,
+                     int64_t deadline, GError **error)
+{
+    g_autofree char *name = g_strconcat(ATTRIBUTE_MODE, resource, NULL);
+    const char *argv[] = {"attrd_updater",
+                          "--private",
+                          "--node",
+                          node,
+                          "--name",
+                          name,
+                          mode != NULL ? "--update" : "--delete",
+                          mode,
+                          NULL};
+
+    return run_tool(argv, "tell how the VM shall be moved", deadline, NULL,
+                    error);
+}
+
+bool
+qm__cluster_get_mode(const char *resource, int64_t deadline, char **ret_mode,
+                     GError **error)
+{
+    g_autofree char *name = g_strconcat(ATTRIBUTE_MODE, resource, NULL);
+    g_autofree char *value = NULL;
+
+    if (!query_transient(name, NULL, deadline, &value, error))
+        return false;
+    if (value != NULL && *value == '\0')
+        g_clear_pointer(&value, g_free);
+    *ret_mode = g_steal_pointer(&value);
     return true;
 }
 

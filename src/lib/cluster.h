@@ -60,6 +60,13 @@ bool qm__cluster_publish_boot(qm_cluster *c, int64_t deadline, GError **error);
 bool qm__cluster_publish_released(qm_cluster *c, const uint8_t *vm_uuid,
                                   uint64_t generation, int64_t deadline,
                                   GError **error);
+/* How one move shall be made ("quick", "live"), told by whoever asks for it
+ * to the node that the VM leaves.  @mode NULL: as the resource says. */
+bool qm__cluster_set_mode(const char *resource, const char *node,
+                          const char *mode, int64_t deadline, GError **error);
+/* On this node.  @ret_mode NULL: nobody has said; caller frees. */
+bool qm__cluster_get_mode(const char *resource, int64_t deadline,
+                          char **ret_mode, GError **error);
 /* Does Pacemaker shut this node down? */
 bool qm__cluster_shutting_down(qm_cluster *c, int64_t deadline,
                                bool *ret_shutting_down, GError **error);

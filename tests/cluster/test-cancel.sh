@@ -61,11 +61,12 @@ copied_ahead() {
     [[ $(vm_node vm1) == "$THERE" ]] || die "vm1 is on $(vm_node vm1)"
     vm_same_boot vm1
     [[ $(wishes) == 0 ]] || die "a constraint is left"
-    cat "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" |
-        grep -c 'migrate_to: precopy: asked to come to the end' >/dev/null ||
+    grep -q 'migrate_to: precopy: asked to come to the end' \
+        "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" ||
         die "it was not copied ahead"
-    say "migrate_to: $(cat "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" |
-        grep 'migrate_to done' | tail -n 1 | sed 's/.*: info: //')"
+    say "migrate_to: $(grep 'migrate_to done' \
+        "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" |
+        tail -n 1 | sed 's/.*: info: //')"
 }
 
 # Slow storage, so that there is time.
@@ -118,6 +119,35 @@ interrupted() {
     undisturbed
 }
 
+too_long() {
+    remember
+    say "--- quickmig move, longer than its --timeout"
+    slow
+    ! on "$HERE" quickmig move vm1 "$THERE" --no-precopy --timeout 2 \
+        >"$QM_LAB_DIR/move.out" 2>&1 || die "the move went well"
+    cat "$QM_LAB_DIR/move.out"
+    grep -q 'took longer than its --timeout' "$QM_LAB_DIR/move.out" ||
+        die "it was not cancelled for that"
+    fast
+    undisturbed
+}
+
+this_time_quick() {
+    remember
+    say "--- quickmig move --mode quick, of a VM that moves live"
+    on n3 quickmig move vm1 "$THERE" --mode quick 2>&1 || die "quickmig move"
+    [[ $(wishes) == 0 ]] || die "a constraint is left"
+    cluster_idle
+    [[ $(vm_node vm1) == "$THERE" ]] || die "vm1 is on $(vm_node vm1)"
+    vm_same_boot vm1
+    grep 'migrate_to: mode: ' \
+        "$QM_LAB_DIR/nodes/$HERE/log/quickmig/quickmig.log" |
+        tail -n 1 | grep 'mode: quick: mode=quick' ||
+        die "it was not quick"
+    ! on "$HERE" attrd_updater --query --name quickmig-mode-vm1 2>/dev/null |
+        grep -q 'value="quick"' || die "the mode is left"
+}
+
 nothing_to_cancel() {
     local code=0
     on n3 quickmig cancel vm1 || code=$?
@@ -137,6 +167,8 @@ nothing_to_cancel
 cancel_copying
 cancel_plain copy
 interrupted
+too_long
+this_time_quick
 on n3 crm_resource -r vm1 -p mode -v quick >/dev/null
 cluster_idle
 cancel_plain paused

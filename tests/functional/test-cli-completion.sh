@@ -27,6 +27,8 @@ else
 fi
 EOP
 chmod +x "$work/bin/quickmig"
+printf '#!/bin/sh\necho "1 n1 member"\necho "2 n2 lost"\n' >"$work/bin/crm_node"
+chmod +x "$work/bin/crm_node"
 PATH=$work/bin:$PATH
 
 # shellcheck source=/dev/null
@@ -53,7 +55,8 @@ offers() {
 }
 
 cd "$work/dir" || exit 1
-offers "quickmig " vault status history discard --help --version
+offers "quickmig " vault status history move jobs cancel discard --help \
+    --version
 offers "quickmig sta" status
 offers "quickmig vault " create show edit
 offers "quickmig vault s" show
@@ -70,6 +73,12 @@ offers "quickmig vault create --xml " vm.xml
 offers "quickmig vault show --xml " db rsc-web web
 offers "quickmig vault show --f"
 offers "quickmig vault edit we" web
+offers "quickmig move " db rsc-web web
+offers "quickmig move web " n1 n2
+offers "quickmig move --no-precopy web n2 --m" --mode
+offers "quickmig move web n2 --mode " quick live auto
+offers "quickmig jobs --u" --until-done
+offers "quickmig cancel d" db
 
 [[ $failed -eq 0 ]] && echo "PASS"
 exit $failed

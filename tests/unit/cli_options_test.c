@@ -24,6 +24,10 @@ static const cli_command table[] = {
     {"vault show", "VM", "Show", NULL, 1, 1, CLI_OPT_SHOW_XML, handle},
     {"status", "[VM]...", "Status", "Detail.", 0, G_MAXUINT,
      CLI_OPT_JSON | CLI_OPT_LIMIT | CLI_OPT_TIMEOUT | CLI_OPT_YES, handle},
+    {"move", "VM NODE", "Move", NULL, 2, 2,
+     CLI_OPT_MOVE_TIMEOUT | CLI_OPT_NO_PRECOPY | CLI_OPT_MODE, handle},
+    {"jobs", "[VM]...", "Jobs", NULL, 0, G_MAXUINT,
+     CLI_OPT_WATCH | CLI_OPT_TIMEOUT, handle},
 };
 
 static bool
@@ -160,6 +164,38 @@ defaults(void **state)
 }
 
 static void
+options_of_a_move(void **state)
+{
+    g_autoptr(cli_options) o = NULL;
+    g_autoptr(cli_options) plain = NULL;
+
+    assert_true(
+        parse(3, "vm n2 --mode quick --timeout 30 --no-precopy", &o, NULL));
+    assert_string_equal(o->mode, "quick");
+    assert_int_equal(o->move_timeout, 30);
+    assert_int_equal(o->timeout, 10); /* of a vault: another one */
+    assert_true(o->no_precopy);
+    assert_true(parse(3, "vm n2", &plain, NULL));
+    assert_null(plain->mode);
+    assert_int_equal(plain->move_timeout, 600);
+    assert_false(plain->no_precopy);
+}
+
+static void
+options_of_jobs(void **state)
+{
+    g_autoptr(cli_options) o = NULL;
+    g_autoptr(cli_options) until = NULL;
+
+    assert_true(parse(4, "-w a b", &o, NULL));
+    assert_true(o->watch);
+    assert_false(o->until_done);
+    assert_int_equal(g_strv_length(o->args), 2);
+    assert_true(parse(4, "--until-done", &until, NULL));
+    assert_true(until->until_done);
+}
+
+static void
 refuses_bad_options(void **state)
 {
     static const struct {
@@ -174,6 +210,11 @@ refuses_bad_options(void **state)
         {0, "/v --timeout 0", "--timeout takes"},
         {0, "/v --timeout x", "x"},
         {2, "--limit -1", "--limit takes"},
+        {3, "vm", "is missing"},
+        {3, "vm n2 n3", "one argument too many: n3"},
+        {3, "vm n2 --mode fast", "--mode takes quick, live or auto"},
+        {3, "vm n2 --timeout 0", "--timeout takes"},
+        {4, "--mode quick", "--mode"},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -231,6 +272,8 @@ main(void)
         cmocka_unit_test(the_same_name_is_a_flag_or_takes_a_file),
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(defaults),
+        cmocka_unit_test(options_of_a_move),
+        cmocka_unit_test(options_of_jobs),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(help_needs_no_arguments),
         cmocka_unit_test(help_lists_what_the_command_takes),

@@ -19,6 +19,14 @@ TESTS += tests/unit/cli_output_test
 tests_unit_cli_output_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 tests_unit_cli_output_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/cli_moves_test
+TESTS += tests/unit/cli_moves_test
+tests_unit_cli_moves_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_moves_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+tests_unit_cli_moves_test_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=qm__peer_next -Wl,--wrap=qm__peer_fd \
+	-Wl,--wrap=qm__peer_lost
+
 check_PROGRAMS += tests/unit/cli_advice_test
 TESTS += tests/unit/cli_advice_test
 tests_unit_cli_advice_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
