@@ -4,10 +4,12 @@
 # kept in git, so that a build needs no xsltproc.
 
 dist_man_MANS = \
+	doc/ocf_quickmig_Node.7 \
 	doc/ocf_quickmig_VirtualMachine.7 \
 	doc/quickmig-gate.8 \
 	doc/quickmig-vault.5 \
 	doc/quickmig.8 \
+	doc/quickmigd.8 \
 	$(NULL)
 
 dist_doc_DATA = \
@@ -27,6 +29,8 @@ EXTRA_DIST += \
 	doc/decisions/0006-reservation-and-barrier.md \
 	doc/decisions/0007-record-and-membership.md \
 	doc/decisions/0008-one-source-of-truth.md \
+	doc/decisions/0009-hints-and-workers.md \
+	doc/decisions/0010-live-save.md \
 	$(NULL)
 
 .PHONY: update-agent-man

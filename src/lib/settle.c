@@ -126,7 +126,7 @@ send_refresh(void *box, GError **error)
     pcmk_register_ipc_callback(api, on_event, r);
     rc = pcmk_connect_ipc(api, pcmk_ipc_dispatch_poll);
     if (rc == pcmk_rc_ok)
-        rc = pcmk_controld_api_refresh(api, r->node, NULL, r->resource, NULL,
+        rc = pcmk_controld_api_refresh(api, r->node, r->node, r->resource, NULL,
                                        "ocf", "quickmig", "VirtualMachine",
                                        false);
     if (rc == pcmk_rc_ok)

@@ -96,7 +96,7 @@ send_failure(void *box, GError **error)
     pcmk_register_ipc_callback(api, on_reply, f);
     rc = pcmk_connect_ipc(api, pcmk_ipc_dispatch_poll);
     if (rc == pcmk_rc_ok)
-        rc = pcmk_controld_api_fail(api, f->node, NULL, f->resource, NULL,
+        rc = pcmk_controld_api_fail(api, f->node, f->node, f->resource, NULL,
                                     "ocf", "quickmig", "VirtualMachine");
     while (rc == pcmk_rc_ok && !f->answered && !f->lost &&
            !qm__passed(f->deadline)) {

@@ -14,3 +14,13 @@ src_node_quickmigd_SOURCES = \
 src_node_quickmigd_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)
 src_node_quickmigd_LDFLAGS = $(AM_LDFLAGS) $(PIE_LDFLAGS)
 src_node_quickmigd_LDADD = src/lib/libqmcore.la
+
+EXTRA_DIST += src/node/quickmigd.service.in
+CLEANFILES += src/node/quickmigd.service
+if WITH_SYSTEMD
+systemdsystemunit_DATA = src/node/quickmigd.service
+endif
+src/node/quickmigd.service: src/node/quickmigd.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) src/node && \
+	sed 's|@sbindir[@]|$(sbindir)|' \
+	    $(srcdir)/src/node/quickmigd.service.in > $@

@@ -68,6 +68,7 @@ qemu_dies() { # WHAT
     say "the guest has booted after $(($(now_wall_ms) - began)) ms"
     # The monitor comes once in 10 minutes here.
     [[ $(($(now_wall_ms) - began)) -lt 60000 ]] || die "that was the monitor"
+    [[ $(vm_node vm1) != "" ]] || die "it runs nowhere"
     cluster_idle
 }
 
@@ -104,6 +105,8 @@ on n1 crm_resource --resource vm1 --meta -p migration-threshold -v 1000 \
 on n1 sh -c 'crm configure show xml vm1 |
     sed "s/name=\"monitor\" timeout=\"30s\" interval=\"10s\"/name=\"monitor\" timeout=\"30s\" interval=\"600s\"/" |
     crm configure load xml update -' >/dev/null 2>&1 || die "crm configure load"
+on n1 crm configure show xml vm1 | grep -c 'interval="600s"' >/dev/null ||
+    die "the monitor's interval was not changed"
 vm_start vm1
 HERE=$(vm_node vm1)
 daemon_dies
