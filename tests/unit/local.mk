@@ -85,6 +85,14 @@ check_PROGRAMS += tests/unit/image_codec_test
 TESTS += tests/unit/image_codec_test
 tests_unit_image_codec_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/job_codec_test
+TESTS += tests/unit/job_codec_test
+tests_unit_job_codec_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/worker_test
+TESTS += tests/unit/worker_test
+tests_unit_worker_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/url_parse_test
 TESTS += tests/unit/url_parse_test
 tests_unit_url_parse_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
