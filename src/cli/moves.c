@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
+/*
+ * What is told about moves, put together.  Each side of a move tells its own
+ * part, in no order that could be relied on; the image id says which of two
+ * moves of a VM is the later one.
+ */
 #include "config.h"
 #include <inttypes.h>
 #include <poll.h>
