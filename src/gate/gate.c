@@ -117,6 +117,7 @@ gate_fence(gate *g)
               g->settings->vm_name, g_get_host_name(), g->settings->disk,
               g->settings->url.text, why);
     drop_session(g);
+    g->retry_at = 0; /* nothing is tried any more: nothing to wake up for */
     g_set_error(&error, QM_ERROR, QM_ERROR_CONFLICT, "the gate is fenced: %s",
                 why);
     tell(g, GATE_ACQUIRE_ENDED, error);

@@ -108,6 +108,11 @@ wait_until 5 state fenced || fail "not fenced"
 [[ $(sha256sum <lun1) == "$before" ]] || fail "wrote without the right"
 stop
 
+# Ticks of processor time that a process has taken, 100 a second.
+cpu_ticks() { # PID
+    awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
+}
+
 step "another LUN in its place is not taken"
 record RUNNING 1 5
 gate '"reconnect_limit_s":5'
@@ -126,6 +131,12 @@ wait_until 15 state fenced || fail "not fenced"
 wait "$client" 2>/dev/null
 [[ $? == 137 ]] || fail "the client was not killed"
 [[ $(field reason) == *"not taken again within 5 s: "*"another LUN"* ]] || fail "$(field reason)"
+
+step "fenced, it sleeps"
+busy=$(cpu_ticks "$(field pid)")
+sleep 1 # what is measured
+busy=$(($(cpu_ticks "$(field pid)") - busy))
+[[ $busy -lt 20 ]] || fail "$busy of 100 ticks in a second"
 stop
 
 step "no cluster, no quorum: waits for it up to the limit"
