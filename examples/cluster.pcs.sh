@@ -36,9 +36,9 @@ pcs -f "$cib" resource create quickmigd ocf:quickmig:Node \
     op start timeout=20s stop timeout=20s monitor interval=15s timeout=20s \
     clone interleave=true
 for vm in web db; do
-    pcs -f "$cib" constraint order start quickmigd-clone then start $vm \
+    pcs -f "$cib" constraint order start quickmigd-clone "then" start $vm \
         kind=Optional symmetrical=false
-    pcs -f "$cib" constraint order stop $vm then stop quickmigd-clone \
+    pcs -f "$cib" constraint order stop $vm "then" stop quickmigd-clone \
         kind=Mandatory symmetrical=false
 done
 

@@ -101,8 +101,8 @@ class Lab:
                              stdout=out, stderr=out).wait()
 
     def prepare(self, node):
-        """libvirtd that listens, for VirtualDomain's live migration, and a
-        watch of QEMU's events."""
+        """libvirtd that listens, for VirtualDomain's live migration,
+        quickmig's daemon, and a watch of QEMU's events."""
         self.lab("libvirtd", node, "stop")
         self.on(node, "sh", "-c",
                 "printf 'listen_tls = 0\\nlisten_tcp = 1\\n"
@@ -111,6 +111,7 @@ class Lab:
         wait_until(20, f"libvirtd on {node}", lambda: self.on(
             node, "virsh", "-q", "domcapabilities", "--virttype", "qemu",
             "--arch", "x86_64", check=False))
+        self.on(node, "quickmigd")
         self.spawn(node, self.event_log(node), "stdbuf", "-oL", "virsh", "-q",
                    "qemu-monitor-event", "--loop", "--event",
                    "STOP|RESUME|MIGRATION", "--regex")

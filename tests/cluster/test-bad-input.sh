@@ -66,7 +66,7 @@ bad_calls() {
     [[ $code -eq 3 && $out == *'unknown action "migrate"'* ]] ||
         die "unknown action: rc $code: $out"
     refused 6 'unknown parameter "disk"' vm1 start OCF_RESKEY_disk=x
-    refused 6 'compress="zip": expected none lz4' vm1 start \
+    refused 6 'compress="zip": expected auto none lz4' vm1 start \
         OCF_RESKEY_compress=zip
     refused 6 'restore_attempts="0": expected a number' vm1 validate-all \
         OCF_RESKEY_restore_attempts=0
@@ -253,7 +253,7 @@ typo_in_the_cluster() {
         </instance_attributes></primitive>' || die "cibadmin"
     cluster_idle
     status=$(on n1 crm_mon -1rf)
-    grep -q 'typo.*compress="zip": expected none lz4' <<<"$status" ||
+    grep -q 'typo.*compress="zip": expected auto none lz4' <<<"$status" ||
         die "no reason for typo: $status"
     grep -q 'lost.*No such file' <<<"$status" ||
         die "no reason for lost: $status"

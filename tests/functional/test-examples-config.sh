@@ -18,6 +18,7 @@ mount -t overlay overlay \
     -o "lowerdir=$ocf,upperdir=/run/ocf,workdir=/run/ocf-work" "$ocf"
 mkdir -p "$ocf/quickmig"
 ln -s "$agent" "$ocf/quickmig/VirtualMachine"
+ln -s "${agent%/*}/Node" "$ocf/quickmig/Node"
 
 # A cluster that exists on paper, with fencing.
 paper() { # FILE
@@ -34,7 +35,9 @@ check() { # FILE WHAT RESOURCES
         "$1")
     [[ $resources -eq $3 ]] || fail "$2: $resources resources, not $3"
     for op in start stop monitor migrate_to migrate_from; do
-        [[ $(xmllint --xpath "count(//op[@name='$op'])" "$1") -eq $3 ]] ||
+        [[ $(xmllint --xpath \
+            "count(//primitive[@type='VirtualMachine']//op[@name='$op'])" \
+            "$1") -eq $3 ]] ||
             fail "$2: not every VM has its $op"
     done
     [[ $(xmllint --xpath \
