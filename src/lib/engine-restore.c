@@ -188,6 +188,23 @@ run(qm_engine *e, const qm_figures *figures, GError **error)
            qm__disks_open(e, qm__engine_call(e, e->t.end), error);
 }
 
+/* The source's last entry in the history may have been cut off by our own
+ * taking the vault: then the record's time counts, and what the source told. */
+static int64_t
+paused_about(qm_engine *e, int64_t committed)
+{
+    const qm_job *source;
+    g_autoptr(GError) ignored = NULL;
+    int64_t age;
+
+    if (e->hints == NULL)
+        return committed;
+    (void) qm__hints_check(e->hints, &ignored);
+    source = qm__hints_other(e->hints, &age);
+    return committed -
+           (source != NULL ? (int64_t) source->pause_ms * QM_MS : 0);
+}
+
 /* The record says that it is being restored here before QEMU has taken the
  * last bytes: vault and disks are taken meanwhile.  Nothing is written to a
  * disk, so that the image still counts when the load fails. */
@@ -196,6 +213,7 @@ qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
 {
     qm_figures figures = {0};
     uint64_t saved = e->record.sequence;
+    int64_t committed = e->record.time_us;
     int64_t taking = qm__now(), since;
     qm_decision d;
 
@@ -206,11 +224,13 @@ qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
     qm__engine_report(e, "takeover", "vault and disks in %" PRIi64 " ms",
                       (qm__now() - taking) / QM_MS);
     since = paused_since(e, saved);
+    if (since == 0)
+        since = paused_about(e, committed);
     if (!await_loaded(e, load, error))
         return false;
     figures.bytes = d.next.image_length;
     figures.duration_us = qm__now() - load->began;
-    figures.pause_us = since != 0 ? g_get_real_time() - since : 0;
+    figures.pause_us = MAX(g_get_real_time() - since, 1);
     if (!run(e, &figures, error))
         return false;
     if (e->hints != NULL)

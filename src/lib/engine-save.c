@@ -91,8 +91,11 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
     if (!qm__engine_transition(e, QM_EVENT_COMMIT, &figures, qm__engine_half(e),
                                &d, error))
         return false;
-    if (e->hints != NULL)
+    if (e->hints != NULL) {
+        qm__hints_job(e->hints)->pause_ms =
+            (uint32_t) (figures.pause_us / QM_MS);
         qm__hints_phase(e->hints, QM_PHASE_COMMITTED, NULL);
+    }
     qm__engine_report(e, "commit",
                       "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s", length,
                       figures.duration_us / QM_MS,
