@@ -56,7 +56,7 @@ def pacemaker_time(stamp, near):
 class Lab:
     def __init__(self, nodes=3, keep=False):
         self.nodes = [f"n{i}" for i in range(1, nodes + 1)]
-        self.keep = keep
+        self.keep = keep or bool(os.environ.get("QM_LAB_KEEP"))
         # In memory: a fsync costs what it costs a disk array with a safe
         # cache, and not what this machine's disk needs.
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="quickmig-lab.",
