@@ -300,11 +300,16 @@ static bool
 follow_chunk(qm_image_reader *r, bool follow, const patience *p,
              qm_chunk *ret_chunk, const uint8_t **ret_payload, GError **error)
 {
+    bool napped = false;
+
     for (;;) {
         g_autoptr(GError) why = NULL;
 
         if (next_chunk(r, p, ret_chunk, ret_payload, &why)) {
-            r->ahead = MIN(MAX(4 * r->ahead, AHEAD_FIRST), max_ahead(r));
+            /* Reading ahead of a writer that is waited for reads what is not
+             * there, twice. */
+            if (!napped)
+                r->ahead = MIN(MAX(4 * r->ahead, AHEAD_FIRST), max_ahead(r));
             return true;
         }
         if (!follow || !g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT)) {
@@ -314,6 +319,7 @@ follow_chunk(qm_image_reader *r, bool follow, const patience *p,
         /* The writer has been caught up with: no more than the next header is
          * looked at until it is there, the writer needs the storage more. */
         r->ahead = 0;
+        napped = true;
         (void) poll(NULL, 0, FOLLOW_MS); /* a nap; a signal may shorten it */
         if (!check_time(p, error) || !rewind_to_chunk(r, p, error))
             return false;
