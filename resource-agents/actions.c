@@ -164,6 +164,8 @@ ask_for_mode(qm_agent *a)
         a->engine.params.mode = QM_MODE_QUICK;
     else if (g_strcmp0(mode, "live") == 0)
         a->engine.params.mode = QM_MODE_LIVE;
+    else if (g_strcmp0(mode, "auto") == 0)
+        a->engine.params.mode = QM_MODE_AUTO;
 }
 
 static bool

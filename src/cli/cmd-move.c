@@ -381,7 +381,7 @@ follow(mover *v, char **ret_node, GError **error)
 static bool
 set_mode(mover *v, GError **error)
 {
-    if (v->o->mode == NULL || strcmp(v->o->mode, "auto") == 0)
+    if (v->o->mode == NULL)
         return true;
     v->mode_set = true;
     return qm__cluster_set_mode(v->target->resource, v->job.source_name,
