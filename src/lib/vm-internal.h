@@ -68,6 +68,10 @@ bool qm__vm_failed(const qm_vm *vm, const char *what, GError **error);
  * there is none. */
 bool qm__vm_lookup(qm_vm *vm, virConnectPtr conn, virDomainPtr *ret_domain,
                    GError **error);
+/* On a worker thread: the domain, which must be there (NOT_FOUND). @what: what
+ * it is for, for the message. */
+virDomainPtr
+qm__vm_need(qm_vm *vm, virConnectPtr conn, const char *what, GError **error);
 /* On a worker thread: its state.  No domain: QM_VM_NONE. */
 bool qm__vm_look(qm_vm *vm, virConnectPtr conn, qm_vm_state *ret_state,
                  GError **error);

@@ -20,18 +20,6 @@
 #define FIXED_VERSION UINT64_C(9000000) /* as libvirt counts: 9.0.0 */
 #define BITMAP_UNIT   (256 * 1024)      /* bytes */
 
-static virDomainPtr
-find(qm_vm *vm, virConnectPtr conn, const char *what, GError **error)
-{
-    virDomainPtr domain = NULL;
-
-    if (qm__vm_lookup(vm, conn, &domain, error) && domain == NULL)
-        g_set_error(error, QM_ERROR, QM_ERROR_NOT_FOUND,
-                    "domain %s: %s: libvirt has no such domain", vm->uuid_text,
-                    what);
-    return domain;
-}
-
 /* --- progress ------------------------------------------------------------ */
 
 static uint64_t
@@ -65,7 +53,8 @@ read_progress(int type, virTypedParameterPtr params, int n,
 static bool
 run_progress(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
-    g_autoptr(virDomain) domain = find(vm, conn, "asking how far it is", error);
+    g_autoptr(virDomain) domain =
+        qm__vm_need(vm, conn, "asking how far it is", error);
     virTypedParameterPtr params = NULL;
     qm_vm_progress p = {0};
     int type = VIR_DOMAIN_JOB_NONE, n = 0;
@@ -113,7 +102,8 @@ static bool
 run_set_downtime(qm_vm *vm, virConnectPtr conn, qm__vm_args *args,
                  GError **error)
 {
-    g_autoptr(virDomain) domain = find(vm, conn, "limiting its pause", error);
+    g_autoptr(virDomain) domain =
+        qm__vm_need(vm, conn, "limiting its pause", error);
     unsigned long long ms = g_ascii_strtoull(args->in, NULL, 10);
 
     return domain != NULL &&
@@ -133,7 +123,8 @@ qm__vm_set_downtime(qm_vm *vm, unsigned ms, int64_t deadline, GError **error)
 static bool
 run_downtime(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
-    g_autoptr(virDomain) domain = find(vm, conn, "asking for its pause", error);
+    g_autoptr(virDomain) domain =
+        qm__vm_need(vm, conn, "asking for its pause", error);
     virTypedParameterPtr params = NULL;
     int type = VIR_DOMAIN_JOB_NONE, n = 0;
 
@@ -180,7 +171,7 @@ run_memory_size(qm_vm *vm, virConnectPtr conn, qm__vm_args *args,
 {
     static const char query[] = "{\"execute\":\"query-memory-size-summary\"}";
     g_autoptr(virDomain) domain =
-        find(vm, conn, "asking for its memory", error);
+        qm__vm_need(vm, conn, "asking for its memory", error);
     char *reply = NULL;
     int rc;
 

@@ -88,9 +88,8 @@ qm__vm_look(qm_vm *vm, virConnectPtr conn, qm_vm_state *ret_state,
     return true;
 }
 
-/* The domain, which must be there. */
-static virDomainPtr
-need(qm_vm *vm, virConnectPtr conn, const char *what, GError **error)
+virDomainPtr
+qm__vm_need(qm_vm *vm, virConnectPtr conn, const char *what, GError **error)
 {
     virDomainPtr domain = NULL;
 
@@ -142,7 +141,7 @@ run_create(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 static bool
 run_suspend(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
-    g_autoptr(virDomain) domain = need(vm, conn, "suspending it", error);
+    g_autoptr(virDomain) domain = qm__vm_need(vm, conn, "suspending it", error);
 
     return domain != NULL && (virDomainSuspend(domain) == 0 ||
                               qm__vm_failed(vm, "suspending it", error));
@@ -151,7 +150,7 @@ run_suspend(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 static bool
 run_resume(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
-    g_autoptr(virDomain) domain = need(vm, conn, "resuming it", error);
+    g_autoptr(virDomain) domain = qm__vm_need(vm, conn, "resuming it", error);
     int state = VIR_DOMAIN_NOSTATE;
 
     if (domain == NULL)

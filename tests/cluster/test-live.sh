@@ -9,11 +9,11 @@
 # killed in each phase, the source's agent killed, the storage away for a
 # while, a guest that never converges, two VMs that pass each other.
 #
-#   test-live.sh [MOVES]    how many moves there and back (default 6; 20 by hand)
+#   test-live.sh [MOVES]    how many moves there and back (default 4; 20 by hand)
 set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
-MOVES=${1:-6}
+MOVES=${1:-4}
 
 logs() {
     cat "$QM_LAB_DIR"/nodes/*/log/quickmig/quickmig.log
