@@ -28,9 +28,7 @@
 #define WAIT_AT_MOST  (60 * QM_S)          /* for migrate_to */
 #define ASKED_AT_MOST (3 * QM_S)           /* the same, with the guest paused */
 #define ASK_EVERY     (5 * QM_MS)
-#define LIVE_SHARE                                                             \
-    3 /* of 4: time for copying, before the guest is                           \
-         suspended */
+#define LIVE_SHARE    3 /* of 4: time for copying; then it is suspended */
 
 typedef struct {
     qm_engine *e;
@@ -204,7 +202,7 @@ bound(void *opaque)
 static bool
 begin_short(qm_engine *e, int64_t deadline, GError **error)
 {
-    unsigned ms = MIN(QM_CONVERGE_FIRST_MS, e->params.downtime_limit_ms);
+    unsigned ms = CLAMP(e->params.downtime_limit_ms, 1, QM_CONVERGE_FIRST_MS);
 
     return qm__vm_set_downtime(e->vm, ms, qm__engine_call(e, deadline), error);
 }
