@@ -169,6 +169,9 @@ do_status(talker *t, JsonObject *o, GError **error)
     add_number(b, "errors", g->counters.errors);
     add_number(b, "read_bytes", g->counters.read_bytes);
     add_number(b, "written_bytes", g->counters.written_bytes);
+    add_number(b, "read_us", g->counters.read_us);
+    add_number(b, "write_us", g->counters.write_us);
+    add_number(b, "flush_us", g->counters.flush_us);
     add_number(b, "reconnects", g->counters.reconnects);
     add_text(b, "reason", g->reason != NULL ? g->reason : "");
     reply(t, b);

@@ -16,10 +16,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "crash.h"
 #include "gate.h"
 #include "log.h"
 #include "timeouts.h"
 
+#define WARN_EVERY    (10 * QM_S)
 #define PING_AFTER    (2 * QM_S)  /* nothing heard for so long: ask */
 #define ATTEMPT_LIMIT (30 * QM_S) /* one login and acquire */
 #define RETRY_MIN     (20 * QM_MS)
@@ -45,6 +47,7 @@ set_state(gate *g, qm_gate_state next, const char *why)
             "disk %s: %s -> %s: %s", g->settings->disk,
             qm__gate_state_name(g->state), qm__gate_state_name(next), why);
     g->state = next;
+    QM_CRASH_POINT_OF("gate", qm__gate_state_name(next));
 }
 
 bool
@@ -142,12 +145,19 @@ retry_later(gate *g)
     g->retry_at = qm__deadline_in(pause_after(g->failures));
 }
 
-/* A failure that an administrator has to see, but not at every attempt. */
+/* A failure that an administrator has to see, but not at every attempt: one of
+ * another kind at once, the same in other words now and then. */
 static void
 note_trouble(gate *g, const char *what, const GError *error)
 {
-    if (g->reason == NULL || strcmp(g->reason, error->message) != 0)
+    bool same = g->reason != NULL && strcmp(g->reason, error->message) == 0;
+
+    if (g->reason == NULL || error->code != g->warned_of ||
+        (!same && qm__now() - g->warned_at >= WARN_EVERY)) {
         qm__warning("disk %s: %s: %s", g->settings->disk, what, error->message);
+        g->warned_at = qm__now();
+        g->warned_of = error->code;
+    }
     set_reason(g, error->message);
 }
 

@@ -15,6 +15,8 @@
 
 typedef struct gate gate;
 
+#define GATE_MERGE_MAX 32 /* requests in one command */
+
 /* A data connection. */
 typedef struct {
     nbd_conn *nbd;
@@ -29,6 +31,7 @@ typedef void (*gate_notify)(void *opaque, gate_news news, const GError *error);
 typedef struct {
     uint64_t reads, writes, flushes; /* completed requests */
     uint64_t read_bytes, written_bytes;
+    uint64_t read_us, write_us, flush_us; /* from arrival to answer, summed */
     uint64_t reconnects, errors;
 } gate_counters;
 
@@ -39,6 +42,8 @@ struct gate {
     qm_gate_state state;
     qm_gate_state after; /* ACQUIRING, RECONNECTING: what comes then */
     char *reason;        /* last trouble; FENCED: why.  NULL: none */
+    int64_t warned_at;   /* of such trouble */
+    int warned_of;       /* its kind: an error code */
     uint64_t generation; /* acquired, or being acquired */
     uint64_t key;        /* own reservation key; 0: none */
     bool quit;           /* the loop ends */
@@ -62,10 +67,12 @@ struct gate {
     request *waiting, **waiting_end; /* by sequence */
     request *in_flight;              /* newest first */
     uint64_t sequence;
-    unsigned n_in_flight, n_waiting; /* requests */
-    unsigned n_writing;              /* in flight: writes and flushes */
-    unsigned n_orphans;              /* in flight, their client is gone */
-    bool flushing;                   /* the drain's flush is under way */
+    unsigned n_in_flight, n_waiting;   /* requests */
+    unsigned n_writing;                /* in flight: writes and flushes */
+    unsigned n_orphans;                /* in flight, their client is gone */
+    bool flushing;                     /* the drain's flush is under way */
+    request *together[GATE_MERGE_MAX]; /* merge.c: came together */
+    unsigned n_together;
 
     /* clients: clients.c */
     nbd_export export;
@@ -112,7 +119,8 @@ void gate_run(gate *g);
 /* --- queue.c ------------------------------------------------------------- */
 
 void queue_init(gate *g);
-/* nbd_submit: a request from a client.  @opaque: the gate. */
+/* nbd_submit: a request from a client.  @opaque: the gate.  Leaves with the
+ * next merge_send(), which must come before anything else happens. */
 void queue_submit(void *opaque, request *r);
 /* Sends what may be sent now. */
 void queue_pump(gate *g);
@@ -120,6 +128,22 @@ void queue_pump(gate *g);
 void queue_orphan(gate *g, const nbd_conn *conn);
 /* Flushes once nothing that writes is in flight. */
 void queue_drain(gate *g);
+
+/* For merge.c.  @r goes to the target now, by itself. */
+void queue_send(gate *g, request *r);
+/* @r is on its way in @n commands. */
+void queue_sent(gate *g, request *r, unsigned n);
+/* One of its commands came back. */
+void queue_answered(gate *g, request *r, const qm_scsi_status *status);
+/* Its command came back, but what became of @r is not known. */
+void queue_send_again(gate *g, request *r);
+
+/* --- merge.c ------------------------------------------------------------- */
+
+/* @r leaves with merge_send().  false: it can share no command. */
+bool merge_add(gate *g, request *r);
+/* Sends what was added. */
+void merge_send(gate *g);
 
 /* --- clients.c ----------------------------------------------------------- */
 

@@ -14,6 +14,7 @@ src_gate_libqmgate_la_SOURCES = \
 	src/gate/gate.h \
 	src/gate/loop.c \
 	src/gate/loop.h \
+	src/gate/merge.c \
 	src/gate/nbd-proto.c \
 	src/gate/nbd-proto.h \
 	src/gate/nbd.c \
@@ -21,6 +22,8 @@ src_gate_libqmgate_la_SOURCES = \
 	src/gate/queue.c \
 	src/gate/request.c \
 	src/gate/request.h \
+	src/gate/sandbox.c \
+	src/gate/sandbox.h \
 	src/gate/serve.c \
 	src/gate/session.c \
 	src/gate/session.h \
@@ -29,7 +32,8 @@ src_gate_libqmgate_la_SOURCES = \
 	src/gate/states.c \
 	src/gate/states.h \
 	$(NULL)
-src_gate_libqmgate_la_LIBADD = src/lib/libqmcore.la
+src_gate_libqmgate_la_LIBADD = src/lib/libqmcore.la \
+	$(SECCOMP_LIBS) $(CAPNG_LIBS)
 
 gatedir = $(libexecdir)/quickmig
 gate_PROGRAMS = src/gate/quickmig-gate

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,8 +22,11 @@
 #include <unistd.h>
 #include <json-glib/json-glib.h>
 #include "control.h"
+#include "crash.h"
+#include "harden.h"
 #include "log.h"
 #include "runtime.h"
+#include "sandbox.h"
 #include "timeouts.h"
 
 #define START_LIMIT  (20 * QM_S) /* until it serves */
@@ -103,12 +105,10 @@ fail(GError **error, const char *what, const char *name)
     return false;
 }
 
-/* Secrets are in this memory: no core dumps, no tracers but root. */
 static void
 harden(void)
 {
     static const char score[] = OOM_SCORE;
-    struct rlimit none = {0, 0};
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
     /* None of these is needed to serve: without the rights it goes on. */
@@ -116,8 +116,7 @@ harden(void)
         (void) !write(fd, score, strlen(score));
         close(fd);
     }
-    (void) setrlimit(RLIMIT_CORE, &none);
-    (void) prctl(PR_SET_DUMPABLE, 0);
+    qm__no_dumps();
     (void) prctl(PR_SET_NAME, "quickmig-gate");
 }
 
@@ -273,6 +272,7 @@ prepare(program *p, GError **error)
     if (!qm__runtime_prepare(p->settings->vm_uuid, error) ||
         !qm__lock_take(p->settings->lock, what, qm__now(), &p->lock, error))
         return false;
+    QM_CRASH_POINT("gate-locked");
     p->loop = loop_new();
     if (p->loop == NULL)
         return fail(error, "make", "an event loop");
@@ -304,6 +304,17 @@ clean_up(program *p)
     gate_settings_free(p->settings);
 }
 
+/* A kernel that cannot is no reason to leave a guest without its disk. */
+static void
+confine(program *p)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!gate_sandbox_enter(&why))
+        qm__warning("disk %s: it serves without a sandbox: %s",
+                    p->settings->disk, why->message);
+}
+
 static int
 serve(program *p)
 {
@@ -311,11 +322,13 @@ serve(program *p)
     bool busy;
 
     if ((p->foreground || detach(&error)) && prepare(p, &error)) {
+        confine(p);
         qm__notice("disk %s: serving %s at %s (%" G_GUINT64_FORMAT
                    " bytes, blocks of %u)",
                    p->settings->disk, p->settings->url.text,
                    p->settings->socket, p->gate->export.size,
                    p->gate->export.block_size);
+        QM_CRASH_POINT("gate-listens");
         report(p, NULL, false);
         gate_run(p->gate);
         clean_up(p);

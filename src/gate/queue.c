@@ -12,6 +12,7 @@
  */
 #include "config.h"
 #include <string.h>
+#include "crash.h"
 #include "gate.h"
 #include "log.h"
 #include "timeouts.h"
@@ -83,6 +84,7 @@ queue_submit(void *opaque, request *r)
     gate_policy policy = policy_for(g, r);
 
     r->sequence = ++g->sequence;
+    r->arrived = qm__now();
     if (policy == GATE_PASS)
         start(g, r);
     else if (policy == GATE_DONE)
@@ -113,6 +115,7 @@ queue_pump(gate *g)
         else
             nbd_reply(r, NBD_OK);
     }
+    merge_send(g);
 }
 
 /* --- in flight ----------------------------------------------------------- */
@@ -171,6 +174,8 @@ queue_orphan(gate *g, const nbd_conn *conn)
 static void
 count(gate *g, const request *r)
 {
+    uint64_t took = (uint64_t) (qm__now() - r->arrived);
+
     if (r->error != NBD_OK) {
         g->counters.errors++;
         return;
@@ -178,14 +183,17 @@ count(gate *g, const request *r)
     switch (r->command) {
     case NBD_CMD_READ:
         g->counters.reads++;
+        g->counters.read_us += took;
         g->counters.read_bytes += r->length;
         break;
     case NBD_CMD_WRITE:
         g->counters.writes++;
+        g->counters.write_us += took;
         g->counters.written_bytes += r->length;
         break;
     default:
         g->counters.flushes++;
+        g->counters.flush_us += took;
         break;
     }
 }
@@ -223,10 +231,15 @@ finish(gate *g, request *r)
     } else if (r->lost) {
         r->flushing = false;
         wait_again(g, r);
+    } else if (r->again) {
+        r->again = false;
+        resend(g, r);
     } else if (wants_flush_next(g, r)) {
         r->flushing = true;
         resend(g, r);
     } else {
+        if (r->command == NBD_CMD_WRITE)
+            QM_CRASH_POINT("gate-written");
         count(g, r);
         nbd_reply(r, r->error);
     }
@@ -286,13 +299,9 @@ conflict(gate *g, request *r, const qm_scsi_status *status)
         failed(g, r, status);
 }
 
-static void
-part_done(void *opaque, const qm_scsi_status *status)
+void
+queue_answered(gate *g, request *r, const qm_scsi_status *status)
 {
-    request_part *part = opaque;
-    request *r = part->request;
-    gate *g = part->gate;
-
     switch (status->result) {
     case QM_SCSI_GOOD:
         break;
@@ -311,6 +320,22 @@ part_done(void *opaque, const qm_scsi_status *status)
     }
     if (--r->parts_left == 0)
         finish(g, r);
+}
+
+void
+queue_send_again(gate *g, request *r)
+{
+    r->parts_left = 0;
+    r->again = true;
+    finish(g, r);
+}
+
+static void
+part_done(void *opaque, const qm_scsi_status *status)
+{
+    request_part *part = opaque;
+
+    queue_answered(part->gate, part->request, status);
 }
 
 /* --- sending ------------------------------------------------------------- */
@@ -337,7 +362,7 @@ divide(gate *g, request *r, unsigned n)
         r->parts[i].gate = g;
         r->parts[i].request = r;
         r->parts[i].offset = r->offset + at;
-        r->parts[i].iov.iov_base = r->buf + at;
+        r->parts[i].iov.iov_base = r->buf != NULL ? r->buf + at : NULL;
         r->parts[i].iov.iov_len = MIN(max, r->length - at);
     }
 }
@@ -350,19 +375,25 @@ op_for(const request *r)
     return r->command == NBD_CMD_READ ? QM_LUN_READ : QM_LUN_WRITE;
 }
 
-static void
-start(gate *g, request *r)
+void
+queue_sent(gate *g, request *r, unsigned n)
+{
+    r->tries++;
+    r->lost = false;
+    r->error = NBD_OK;
+    r->parts_left = n;
+    link_in_flight(g, r);
+}
+
+void
+queue_send(gate *g, request *r)
 {
     qm_lun_op op = op_for(r);
     unsigned n = op == QM_LUN_FLUSH ? 1 : parts_needed(g, r);
     bool fua = r->fua && op == QM_LUN_WRITE && g->info.fua;
 
     divide(g, r, n);
-    r->tries++;
-    r->lost = false;
-    r->error = NBD_OK;
-    r->parts_left = n;
-    link_in_flight(g, r);
+    queue_sent(g, r, n);
     for (unsigned i = 0; i < n; i++) {
         request_part *p = &r->parts[i];
 
@@ -375,6 +406,13 @@ start(gate *g, request *r)
     }
     if (r->parts_left == 0)
         finish(g, r);
+}
+
+static void
+start(gate *g, request *r)
+{
+    if (!merge_add(g, r))
+        queue_send(g, r);
 }
 
 /* --- drain --------------------------------------------------------------- */

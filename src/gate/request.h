@@ -40,11 +40,13 @@ struct request {
     /* queue.c: how far it is */
     request *prev;       /* in flight: doubly linked */
     uint64_t sequence;   /* order of arrival */
+    int64_t arrived;     /* when, µs */
     request_part *parts; /* &part, or allocated */
     request_part part;
     unsigned parts_left; /* commands in flight */
     unsigned tries;      /* how often it was sent */
     bool lost;           /* outcome unknown: has to be sent again */
+    bool again;          /* shared a command that failed: again, alone */
     bool flushing;       /* the flush that stands in for FUA is under way */
 };
 

@@ -157,6 +157,7 @@ serve_client(gate *g, gate_client *c, short revents)
     else if (g->state != QM_GATE_FENCED &&
              ((revents & POLLIN) || nbd_conn_stalled(c->nbd)))
         c->ended = !nbd_conn_receive(c->nbd);
+    merge_send(g);
     if (revents & POLLOUT)
         nbd_conn_unblock(c->nbd);
 }

@@ -151,6 +151,7 @@ log_in(session_job *job, GError **error)
 {
     const gate_settings *s = job->settings;
     qm_lun_params params = {
+        .own_session = true,
         .url = &s->url,
         .initiator = s->initiator,
         .chap_secret = s->secret,

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
 /*
- * Commands in flight on one nexus.  libiscsi forgets callbacks on some of its
- * error paths and promises little on others, so the commands are kept in a
- * list here: each one ends exactly once, with the target's answer or, when
+ * Commands in flight on one nexus.  They are kept in a list here, whatever
+ * carries them: each one ends exactly once, with the target's answer or, when
  * the session is torn down, with LOST.  What the target puts off (BUSY, unit
  * attentions) is sent again from the service call, unseen by the caller.
  */
 #include "config.h"
 #include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include "lun-internal.h"
 
 #define TRIES_MAX 16           /* of answers that say "again" */
@@ -20,38 +16,33 @@
 #define PAUSE_MIN (10 * QM_MS) /* before a command put off goes out again */
 #define PAUSE_MAX (100 * QM_MS)
 
-G_STATIC_ASSERT(sizeof(struct scsi_iovec) == sizeof(struct iovec));
-G_STATIC_ASSERT(offsetof(struct scsi_iovec, iov_len) ==
-                offsetof(struct iovec, iov_len));
-
 typedef struct {
-    GList link; /* in lun->commands */
+    qm_link_command sent; /* first: its address is the command's */
+    GList link;           /* in lun->commands */
     qm_lun *lun;
     qm_scsi_request request;
-    struct iovec *iov; /* the caller's */
-    int n_iov;
-    struct scsi_task *task; /* with libiscsi; NULL: put off */
-    int64_t submitted;      /* first, µs */
-    int64_t due;            /* put off until, µs */
+    bool waits;        /* put off: not with the link */
+    int64_t submitted; /* first, µs */
+    int64_t due;       /* put off until, µs */
     unsigned tries;
     qm_scsi_cb cb;
     void *opaque;
 } command;
 
+/* @moved: bytes.  The link has let go of @c. */
 static void
-end(command *c, const qm_scsi_status *status, uint32_t received)
+end(command *c, const qm_scsi_status *status, uint32_t moved)
 {
     g_queue_unlink(&c->lun->commands, &c->link);
-    scsi_free_scsi_task(c->task);
-    c->cb(c->opaque, status, received);
+    c->cb(c->opaque, status, moved);
     g_free(c);
 }
 
 static void
 put_off(command *c, int64_t pause)
 {
-    scsi_free_scsi_task(c->task);
-    c->task = NULL;
+    c->lun->link->ops->forget(&c->sent);
+    c->waits = true;
     c->tries++;
     c->due = qm__now() + pause;
     c->lun->deferred++;
@@ -59,33 +50,20 @@ put_off(command *c, int64_t pause)
 
 /* A target that says GOOD but moved less than asked for has not done it. */
 static bool
-is_short(const command *c)
+is_short(const command *c, uint32_t moved)
 {
-    return c->task->residual_status == SCSI_RESIDUAL_UNDERFLOW &&
-           !c->request.short_ok;
-}
-
-static uint32_t
-received(const command *c)
-{
-    size_t rest = c->task->residual_status == SCSI_RESIDUAL_UNDERFLOW
-                      ? c->task->residual
-                      : 0;
-
-    return rest < c->request.length ? c->request.length - (uint32_t) rest : 0;
+    return moved < c->request.length && !c->request.short_ok;
 }
 
 static void
-on_answer(struct iscsi_context *iscsi, int scsi_status, void *data,
-          void *opaque)
+on_answer(qm_link_command *sent, const qm_link_answer *answer)
 {
-    command *c = opaque;
+    command *c = (command *) sent;
     qm_lun *lun = c->lun;
+    uint32_t moved = answer->moved;
     qm_scsi_status status;
 
-    if (lun->iscsi == NULL)
-        return; /* being torn down, which ends it */
-    switch (qm__scsi_judge(scsi_status, &c->task->sense,
+    switch (qm__scsi_judge(answer->status, &answer->sense,
                            lun->key != 0 && !c->request.disarmed, &status)) {
     case QM_VERDICT_LATER:
         put_off(c, MIN(PAUSE_MIN << MIN(c->tries, 4), PAUSE_MAX));
@@ -101,38 +79,21 @@ on_answer(struct iscsi_context *iscsi, int scsi_status, void *data,
         break;
     }
     if (status.result == QM_SCSI_LOST) {
-        qm__lun_lose(lun, iscsi_get_error(iscsi));
+        qm__lun_link_lost(lun);
         return;
     }
-    if (status.result == QM_SCSI_GOOD && is_short(c))
+    if (status.result == QM_SCSI_GOOD && is_short(c, moved))
         status.result = QM_SCSI_ERROR;
-    end(c, &status, received(c));
+    lun->link->ops->forget(sent);
+    end(c, &status, moved);
 }
 
-/* false: libiscsi takes no more, the session is lost. */
+/* false: the link takes no more, the session is lost. */
 static bool
 send_command(command *c)
 {
-    qm_scsi_request *r = &c->request;
-    struct scsi_iovec *iov = (struct scsi_iovec *) c->iov;
-
-    c->task = scsi_create_task((int) r->cdb_length, r->cdb, r->direction,
-                               (int) r->length);
-    if (c->task == NULL)
-        return false;
-    if (r->direction == SCSI_XFER_READ)
-        scsi_task_set_iov_in(c->task, iov, c->n_iov);
-    else if (r->direction == SCSI_XFER_WRITE)
-        scsi_task_set_iov_out(c->task, iov, c->n_iov);
-    if (iscsi_scsi_command_async(c->lun->iscsi, c->lun->number, c->task,
-                                 on_answer, NULL, c) == 0) {
-        /* A write is two pieces for libiscsi: header and data. */
-        c->lun->unsent += r->direction == SCSI_XFER_WRITE ? 2 : 1;
-        return true;
-    }
-    scsi_free_scsi_task(c->task);
-    c->task = NULL;
-    return false;
+    c->waits = false;
+    return c->lun->link->ops->submit(c->lun->link, &c->sent);
 }
 
 bool
@@ -147,13 +108,15 @@ qm__scsi_submit(qm_lun *lun, const qm_scsi_request *request, struct iovec *iov,
     c->link.data = c;
     c->lun = lun;
     c->request = *request;
-    c->iov = iov;
-    c->n_iov = n_iov;
+    c->sent.request = &c->request;
+    c->sent.iov = iov;
+    c->sent.n_iov = n_iov;
+    c->sent.answered = on_answer;
     c->submitted = qm__now();
     c->cb = cb;
     c->opaque = opaque;
     if (!send_command(c)) {
-        qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
+        qm__lun_link_lost(lun);
         g_free(c);
         return false;
     }
@@ -240,16 +203,20 @@ qm__lun_submit(qm_lun *lun, qm_lun_op op, uint64_t offset, struct iovec *iov,
 static void
 tear_down(qm_lun *lun)
 {
-    struct iscsi_context *iscsi = g_steal_pointer(&lun->iscsi);
+    qm_link *link = g_steal_pointer(&lun->link);
     const qm_scsi_status lost = {.result = QM_SCSI_LOST};
-    GList *link;
+    const qm_link_ops *ops = link->ops;
+    command *c;
 
     lun->deferred = 0;
     lun->pinged = 0;
     lun->key = 0;
-    (void) iscsi_destroy_context(iscsi); /* closes the connection */
-    while ((link = lun->commands.head) != NULL)
-        end(link->data, &lost, 0);
+    ops->free(link); /* closes the connection */
+    while ((c = g_queue_peek_head(&lun->commands)) != NULL) {
+        if (!c->waits)
+            ops->forget(&c->sent);
+        end(c, &lost, 0);
+    }
 }
 
 void
@@ -262,10 +229,16 @@ qm__lun_lose(qm_lun *lun, const char *why)
 }
 
 void
+qm__lun_link_lost(qm_lun *lun)
+{
+    qm__lun_lose(lun, lun->link->ops->why(lun->link));
+}
+
+void
 qm__lun_fail(qm_lun *lun)
 {
     qm__lun_lose(lun, "given up");
-    if (!lun->in_service && lun->iscsi != NULL)
+    if (!lun->in_service && lun->link != NULL)
         tear_down(lun);
 }
 
@@ -278,47 +251,33 @@ send_deferred(qm_lun *lun)
          l = l->next) {
         command *c = l->data;
 
-        if (c->task != NULL || c->due > now)
+        if (!c->waits || c->due > now)
             continue;
         lun->deferred--;
         if (!send_command(c)) {
-            qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
+            qm__lun_link_lost(lun);
             return;
         }
     }
 }
 
-/* libiscsi sends piece by piece; each one a packet, and the target woken for
- * each, if nobody holds them together.  Only a faster way: failure is fine. */
 static void
-hold_packets(const qm_lun *lun, int on)
+drive(qm_lun *lun, short revents)
 {
-    (void) setsockopt(iscsi_get_fd(lun->iscsi), IPPROTO_TCP, TCP_CORK, &on,
-                      sizeof on);
+    if (!lun->link->ops->service(lun->link, revents))
+        qm__lun_link_lost(lun);
 }
 
-/* libiscsi cancels everything and returns 0 when it finds the connection
- * gone, and -1 from the next call on. */
-static void
-drive(qm_lun *lun, int revents)
+static bool
+has_to_send(const qm_lun *lun)
 {
-    /* One piece alone gains nothing; none of ours: data for an R2T. */
-    bool hold = (revents & POLLOUT) != 0 && lun->unsent != 1;
-
-    if (hold)
-        hold_packets(lun, 1);
-    if (iscsi_service(lun->iscsi, revents) < 0)
-        qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
-    if (hold)
-        hold_packets(lun, 0);
-    if ((revents & POLLOUT) != 0)
-        lun->unsent = 0;
+    return (lun->link->ops->events(lun->link) & POLLOUT) != 0;
 }
 
 bool
 qm__lun_service(qm_lun *lun, short revents)
 {
-    if (lun->iscsi == NULL)
+    if (lun->link == NULL)
         return false;
     lun->in_service = true;
     if (!lun->lost)
@@ -326,7 +285,7 @@ qm__lun_service(qm_lun *lun, short revents)
     if (!lun->lost && lun->deferred > 0)
         send_deferred(lun);
     /* What the callbacks queued goes out now, not after another poll. */
-    if (!lun->lost && (iscsi_which_events(lun->iscsi) & POLLOUT) != 0)
+    if (!lun->lost && has_to_send(lun))
         drive(lun, POLLOUT);
     lun->in_service = false;
     if (lun->lost)
@@ -337,7 +296,7 @@ qm__lun_service(qm_lun *lun, short revents)
 int
 qm__lun_fd(const qm_lun *lun)
 {
-    return lun->iscsi != NULL ? iscsi_get_fd(lun->iscsi) : -1;
+    return lun->link != NULL ? lun->link->ops->fd(lun->link) : -1;
 }
 
 static int64_t
@@ -348,7 +307,7 @@ next_due(const qm_lun *lun)
     for (GList *l = lun->commands.head; l != NULL; l = l->next) {
         const command *c = l->data;
 
-        if (c->task == NULL)
+        if (c->waits)
             due = MIN(due, c->due);
     }
     return due;
@@ -357,7 +316,7 @@ next_due(const qm_lun *lun)
 int
 qm__lun_timeout(const qm_lun *lun)
 {
-    if (lun->iscsi == NULL)
+    if (lun->link == NULL)
         return -1;
     if (lun->lost)
         return 0;
@@ -367,14 +326,12 @@ qm__lun_timeout(const qm_lun *lun)
 short
 qm__lun_events(const qm_lun *lun)
 {
-    int events = POLLIN;
+    short events;
 
-    if (lun->iscsi == NULL)
+    if (lun->link == NULL)
         return 0;
-    events |= iscsi_which_events(lun->iscsi);
-    if (qm__lun_timeout(lun) == 0)
-        events |= POLLOUT; /* at once */
-    return (short) events;
+    events = lun->link->ops->events(lun->link);
+    return qm__lun_timeout(lun) == 0 ? events | POLLOUT /* at once */ : events;
 }
 
 unsigned
@@ -401,7 +358,7 @@ qm__lun_lost(const qm_lun *lun)
 }
 
 static void
-on_pong(struct iscsi_context *iscsi, int status, void *data, void *opaque)
+on_pong(void *opaque, bool ok, int response)
 {
     ((qm_lun *) opaque)->pinged = 0;
 }
@@ -411,8 +368,8 @@ qm__lun_ping(qm_lun *lun)
 {
     if (lun->lost || lun->pinged != 0)
         return;
-    if (iscsi_nop_out_async(lun->iscsi, on_pong, NULL, 0, lun) == 0)
+    if (lun->link->ops->ping(lun->link, on_pong, lun))
         lun->pinged = qm__now();
     else
-        qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
+        qm__lun_link_lost(lun);
 }

@@ -6,24 +6,19 @@
 /*
  * Shared by lun*.c and reservation.c only.
  */
-#include <iscsi/iscsi.h>
-#include <iscsi/scsi-lowlevel.h>
+#include "lun-link.h"
 #include "lun.h"
 #include "runtime.h"
 #include "timeouts.h"
 
-#define QM_CDB_MAX 16 /* bytes */
-
 struct qm_lun {
-    struct iscsi_context *iscsi; /* NULL: torn down */
-    qm_lock *lock;               /* WRITER: one login for a node and LUN */
-    char *name;                  /* for messages */
-    int number;
+    qm_link *link; /* NULL: torn down */
+    qm_lock *lock; /* WRITER: one login for a node and LUN */
+    char *name;    /* for messages */
     qm_nexus nexus;
     qm_lun_info info;
     GQueue commands;         /* command, not completed, oldest first */
     unsigned deferred;       /* of these: to be sent again */
-    unsigned unsent;         /* PDUs that go out with the next send, at least */
     int64_t pinged;          /* when the NOP-Out in flight was sent; 0: none */
     uint64_t key;            /* holds the reservation with it, so certain unit
                                 attentions fence it; 0: does not hold */
@@ -52,8 +47,7 @@ qm_verdict qm__scsi_judge(int status, const struct scsi_sense *sense,
 
 /* Resolves, connects, logs in. */
 bool qm__lun_login(const qm_lun_params *params, const char *initiator,
-                   int64_t deadline, struct iscsi_context **ret_iscsi,
-                   GError **error);
+                   int64_t deadline, qm_link **ret_link, GError **error);
 
 /* --- lun-probe.c --- */
 
@@ -61,15 +55,6 @@ bool qm__lun_login(const qm_lun_params *params, const char *initiator,
 bool qm__lun_probe(qm_lun *lun, int64_t deadline, GError **error);
 
 /* --- lun-command.c --- */
-
-typedef struct {
-    uint8_t cdb[QM_CDB_MAX];
-    size_t cdb_length; /* bytes: 6, 10, 12, 16 */
-    int direction;     /* SCSI_XFER_… */
-    uint32_t length;   /* bytes of data */
-    bool short_ok;     /* may transfer less */
-    bool disarmed;     /* no unit attention fences it */
-} qm_scsi_request;
 
 /* @received: bytes transferred. */
 typedef void (*qm_scsi_cb)(void *opaque, const qm_scsi_status *status,
@@ -80,6 +65,8 @@ bool qm__scsi_submit(qm_lun *lun, const qm_scsi_request *request,
                      struct iovec *iov, int n_iov, qm_scsi_cb cb, void *opaque);
 /* Marks the session as lost; it is torn down as soon as no callback runs. */
 void qm__lun_lose(qm_lun *lun, const char *why);
+/* The same, for the reason that the link knows. */
+void qm__lun_link_lost(qm_lun *lun);
 
 /* --- lun-sync.c --- */
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "bounded.h"
 #include "lun-internal.h"
 
@@ -147,11 +148,23 @@ typedef struct {
     int64_t deadline;   /* of all attempts */
     int64_t limit;      /* of this one */
     struct iscsi_context *iscsi;
+    qm_link *link;
     bool connected, done;
     int status;
+    int refusal;    /* class << 8 | detail; 0: none was said */
     char *redirect; /* the target wants us there */
     char *why;      /* libiscsi's reason, before it overwrites it */
 } login;
+
+/* libiscsi tells the status of a login only in its error text. */
+static int
+refusal_in(const char *why)
+{
+    const char *text = why != NULL ? strstr(why, "Status: ") : NULL;
+    const char *number = text != NULL ? strrchr(text, '(') : NULL;
+
+    return number != NULL ? atoi(number + 1) : 0;
+}
 
 static void
 note(login *l, struct iscsi_context *iscsi, int status)
@@ -162,6 +175,7 @@ note(login *l, struct iscsi_context *iscsi, int status)
     l->status = status;
     if (*why != '\0')
         l->why = g_strdup(why);
+    l->refusal = refusal_in(l->why);
 }
 
 static void
@@ -186,21 +200,11 @@ on_connect(struct iscsi_context *iscsi, int status, void *data, void *opaque)
         note(l, iscsi, SCSI_STATUS_ERROR);
 }
 
-/* libiscsi tells the status of a login only in its error text. */
-static int
-login_status(const login *l)
-{
-    const char *text = l->why != NULL ? strstr(l->why, "Status: ") : NULL;
-    const char *number = text != NULL ? strrchr(text, '(') : NULL;
-
-    return number != NULL ? atoi(number + 1) : 0;
-}
-
 static bool
 login_refused(login *l, GError **error)
 {
     const qm_url *url = l->params->url;
-    int status = login_status(l);
+    int status = l->refusal;
 
     switch (status) {
     case LOGIN_AUTHENTICATION:
@@ -250,29 +254,33 @@ attempt_failed(login *l, GError **error)
     return false;
 }
 
+typedef struct {
+    uint32_t random; /* 24 bits */
+    uint16_t qualifier;
+} isid;
+
 /* The ISID is the initiator's half of the nexus' name.  A writer's is fixed,
  * so that a target keeps no second registration of a node that comes back. */
-static void
-set_isid(struct iscsi_context *iscsi, const qm_lun_params *params)
+static isid
+isid_of(const qm_lun_params *params)
 {
     g_autofree char *text = NULL;
     g_autofree char *hash = NULL;
 
-    if (params->nexus == QM_NEXUS_READER) {
-        (void) iscsi_set_isid_random(iscsi, g_random_int(), g_random_int());
-        return; /* it cannot fail, nor can the next */
-    }
+    if (params->nexus == QM_NEXUS_READER)
+        return (isid){g_random_int() & 0xffffff,
+                      (uint16_t) g_random_int_range(0, 0x10000)};
     text = g_strdup_printf("%s %d", params->url->iqn, params->url->lun);
     hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     hash[6] = '\0'; /* 24 bits */
-    (void) iscsi_set_isid_random(iscsi, (uint32_t) strtoul(hash, NULL, 16),
-                                 params->node_id);
+    return (isid){(uint32_t) strtoul(hash, NULL, 16), params->node_id};
 }
 
 static bool
 make_context(login *l, GError **error)
 {
     const qm_lun_params *p = l->params;
+    isid name = isid_of(p);
 
     l->iscsi = iscsi_create_context(l->initiator);
     if (l->iscsi == NULL) {
@@ -280,7 +288,8 @@ make_context(login *l, GError **error)
                     "initiator name \"%s\" is not usable", l->initiator);
         return false;
     }
-    set_isid(l->iscsi, p);
+    /* It cannot fail. */
+    (void) iscsi_set_isid_random(l->iscsi, name.random, name.qualifier);
     iscsi_set_noautoreconnect(l->iscsi, 1);
     if (iscsi_set_targetname(l->iscsi, p->url->iqn) == 0 &&
         iscsi_set_session_type(l->iscsi, ISCSI_SESSION_NORMAL) == 0 &&
@@ -295,9 +304,8 @@ make_context(login *l, GError **error)
 
 /* Connects without blocking (libiscsi sets TCP_NODELAY) and logs in. */
 static bool
-attempt(login *l, GError **error)
+attempt_libiscsi(login *l, GError **error)
 {
-    l->connected = l->done = false;
     if (!make_context(l, error))
         return false;
     if (iscsi_connect_async(l->iscsi, l->portal, on_connect, l) != 0)
@@ -313,9 +321,75 @@ attempt(login *l, GError **error)
             iscsi_service(l->iscsi, p.revents) < 0)
             break;
     }
-    return (l->done && (l->status == SCSI_STATUS_GOOD ||
-                        l->status == SCSI_STATUS_REDIRECT)) ||
-           attempt_failed(l, error);
+    if (!l->done ||
+        (l->status != SCSI_STATUS_GOOD && l->status != SCSI_STATUS_REDIRECT))
+        return attempt_failed(l, error);
+    if (l->redirect == NULL)
+        l->link =
+            qm__link_libiscsi(g_steal_pointer(&l->iscsi), l->params->url->lun);
+    return true;
+}
+
+/* What our own login says in its own words is passed on with its code. */
+static bool
+own_failed(login *l, GError *why, GError **error)
+{
+    const qm_url *url = l->params->url;
+
+    l->done = !g_error_matches(why, QM_ERROR, QM_ERROR_TIMEOUT);
+    l->why = g_strdup(why->message);
+    if (!l->connected || l->refusal != 0 ||
+        g_error_matches(why, QM_ERROR, QM_ERROR_TIMEOUT)) {
+        g_error_free(why);
+        return attempt_failed(l, error);
+    }
+    g_propagate_prefixed_error(
+        error, why, "login to iSCSI target %s at %s: ", url->iqn, url->portal);
+    return false;
+}
+
+static bool
+attempt_own(login *l, GError **error)
+{
+    const qm_lun_params *p = l->params;
+    isid name = isid_of(p);
+    const qm_login_identity identity = {
+        .initiator = l->initiator,
+        .target = p->url->iqn,
+        .user = p->url->user,
+        .secret = p->chap_secret,
+        .isid = {QM_ISID_RANDOM, (uint8_t) (name.random >> 16),
+                 (uint8_t) (name.random >> 8), (uint8_t) name.random,
+                 (uint8_t) (name.qualifier >> 8), (uint8_t) name.qualifier},
+    };
+    qm_login_session session;
+    qm_login_refusal refusal = {0};
+    GError *why = NULL;
+    int fd;
+
+    if (!qm__iscsi_connect(l->portal, l->limit, &fd, &why))
+        return own_failed(l, why, error);
+    l->connected = true;
+    if (qm__iscsi_login(fd, &identity, l->limit, &session, &refusal, &why)) {
+        l->link = qm__link_wire(fd, &session, p->url->lun);
+        return true;
+    }
+    (void) close(fd); /* nothing was written to it that counts */
+    l->refusal = refusal.status;
+    l->redirect = refusal.redirect;
+    if (l->redirect == NULL)
+        return own_failed(l, why, error);
+    g_error_free(why);
+    return true;
+}
+
+static bool
+attempt(login *l, GError **error)
+{
+    l->connected = l->done = false;
+    l->refusal = 0;
+    return l->params->own_session ? attempt_own(l, error)
+                                  : attempt_libiscsi(l, error);
 }
 
 static void
@@ -383,8 +457,7 @@ check_params(const qm_lun_params *p, const char *initiator, GError **error)
 
 bool
 qm__lun_login(const qm_lun_params *params, const char *initiator,
-              int64_t deadline, struct iscsi_context **ret_iscsi,
-              GError **error)
+              int64_t deadline, qm_link **ret_link, GError **error)
 {
     login l = {.params = params, .initiator = initiator, .deadline = deadline};
     g_autofree char *portal = NULL;
@@ -397,7 +470,7 @@ qm__lun_login(const qm_lun_params *params, const char *initiator,
             return false;
         if (l.redirect == NULL) {
             g_free(l.why);
-            *ret_iscsi = l.iscsi;
+            *ret_link = l.link;
             return true;
         }
         discard(&l);

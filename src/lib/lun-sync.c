@@ -142,7 +142,7 @@ static bool
 transfer(qm_lun *lun, qm_lun_op op, const char *what, uint64_t offset,
          uint8_t *buf, size_t length, int64_t deadline, GError **error)
 {
-    piece pieces[DEPTH] = {{NULL}};
+    piece pieces[DEPTH] = {0};
     batch b = {.pending = 0};
     size_t sent = 0;
 

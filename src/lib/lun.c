@@ -80,7 +80,7 @@ log_in(qm_lun *lun, const qm_lun_params *params, int64_t deadline,
 
     if (initiator == NULL && !qm__initiator_name(&initiator, error))
         return false;
-    return qm__lun_login(params, initiator, deadline, &lun->iscsi, error);
+    return qm__lun_login(params, initiator, deadline, &lun->link, error);
 }
 
 bool
@@ -91,7 +91,6 @@ qm__lun_open(const qm_lun_params *params, int64_t deadline, qm_lun **ret_lun,
 
     g_queue_init(&lun->commands);
     lun->lost = true; /* until there is a session */
-    lun->number = params->url->lun;
     lun->nexus = params->nexus;
     lun->name = g_strdup_printf("LUN %d of %s at %s", params->url->lun,
                                 params->url->iqn, params->url->portal);
@@ -101,6 +100,7 @@ qm__lun_open(const qm_lun_params *params, int64_t deadline, qm_lun **ret_lun,
         !log_in(lun, params, deadline, error))
         return false;
     lun->lost = false;
+    lun->info.max_burst = lun->link->max_burst;
     if (!qm__lun_probe(lun, deadline, error))
         return false;
     *ret_lun = g_steal_pointer(&lun);
@@ -116,7 +116,7 @@ qm__lun_info(const qm_lun *lun)
 /* --- closing ------------------------------------------------------------- */
 
 static void
-on_logout(struct iscsi_context *iscsi, int status, void *data, void *opaque)
+on_logout(void *opaque, bool ok, int response)
 {
     *(bool *) opaque = true;
 }
@@ -128,7 +128,7 @@ log_out(qm_lun *lun)
     int64_t deadline = qm__deadline_in(LOGOUT_LIMIT);
     bool done = false;
 
-    if (iscsi_logout_async(lun->iscsi, on_logout, &done) != 0)
+    if (!lun->link->ops->log_out(lun->link, on_logout, &done))
         return;
     while (!done && !lun->lost)
         qm__lun_turn(lun, deadline);

@@ -4,7 +4,7 @@
 #define QM_LUN_H
 
 /*
- * One login to one LUN over libiscsi: one I_T nexus.  Automatic reconnect is
+ * One login to one LUN: one I_T nexus.  Automatic reconnect is
  * off: a lost session stays lost, its outstanding commands end with LOST, and
  * the object is only good for closing.  Not thread safe; one user at a time.
  */
@@ -25,6 +25,7 @@ typedef struct {
     const char *chap_secret; /* NULL: none */
     qm_nexus nexus;
     uint16_t node_id; /* WRITER: corosync id, not 0 */
+    bool own_session; /* our own initiator instead of libiscsi: fast */
 } qm_lun_params;
 
 typedef struct {
@@ -34,6 +35,8 @@ typedef struct {
     char serial[64];       /* unit serial or designator; "" unknown */
     bool fua;              /* WRITE takes FUA: submit's @fua may be set */
     bool read_only;        /* write protected at the target */
+    uint32_t max_burst;    /* data in one burst, as agreed at the login, bytes;
+                              0: not known (libiscsi does not tell) */
 } qm_lun_info;
 
 /* How a command ended.  What a target says in passing (BUSY, other unit

@@ -39,6 +39,7 @@ log_in(const qm_url *url, uint16_t node, qm_lun **ret_lun, GError **error)
         g_strdup_printf("iqn.2026-01.org.example:node%u", node);
     g_autofree char *run = g_strdup_printf("%s/node%u", g_get_tmp_dir(), node);
     qm_lun_params params = {.url = url,
+                            .own_session = getenv("LUN_TOOL_OWN") != NULL,
                             .initiator = initiator,
                             .nexus = QM_NEXUS_WRITER,
                             .node_id = node};

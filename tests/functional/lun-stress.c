@@ -28,7 +28,7 @@ yes(void *opaque, GError **error)
     return true;
 }
 
-static void
+_Noreturn static void
 die(const char *what, const GError *error)
 {
     fprintf(stderr, "lun-stress: %s: %s\n", what,
@@ -43,6 +43,7 @@ acquire(const qm_url *url, uint16_t node)
         g_strdup_printf("iqn.2026-01.org.example:node%u", node);
     g_autofree char *run = g_strdup_printf("%s/node%u", g_get_tmp_dir(), node);
     qm_lun_params params = {.url = url,
+                            .own_session = getenv("LUN_TOOL_OWN") != NULL,
                             .initiator = initiator,
                             .nexus = QM_NEXUS_WRITER,
                             .node_id = node};

@@ -17,7 +17,8 @@
  *   exists FILE              by now
  *   drop                     ends at once, without logout
  *
- * LUN_TOOL_INITIATOR, LUN_TOOL_SECRET (a file), LUN_TOOL_LIMIT (ms a step).
+ * LUN_TOOL_INITIATOR, LUN_TOOL_SECRET (a file), LUN_TOOL_LIMIT (ms a step),
+ * LUN_TOOL_OWN (our own initiator instead of libiscsi).
  */
 #include "config.h"
 #include <inttypes.h>
@@ -311,6 +312,7 @@ log_in(tool *t, const char *text, GError **error)
     params.chap_secret = secret != NULL ? g_strchomp(secret) : NULL;
     params.nexus = t->node != 0 ? QM_NEXUS_WRITER : QM_NEXUS_READER;
     params.node_id = t->node;
+    params.own_session = getenv("LUN_TOOL_OWN") != NULL;
     return qm__lun_open(&params, limit(t), &t->lun, error);
 }
 

@@ -127,6 +127,14 @@ cmp source lun1 || fail "the LUN is not the source"
 nbdcopy --connections 4 "$NBD" copy || fail "nbdcopy from the gate"
 cmp source copy || fail "the copy is not the source"
 
+step "many small requests at a time, which share commands"
+dd if=/dev/urandom of=source bs=1M count=64 status=none
+nbdcopy --request-size=4096 --requests=64 source "$NBD" || fail "nbdcopy 4k in"
+cmp source lun1 || fail "the LUN is not the source"
+rm copy
+nbdcopy --request-size=4096 --requests=64 "$NBD" copy || fail "nbdcopy 4k out"
+cmp source copy || fail "the copy is not the source"
+
 step "one process only"
 python3 -c "
 import socket, time

@@ -27,6 +27,8 @@ static const nbd_export disk = {.size = SIZE, .block_size = 512};
 static void
 on_submit(void *opaque, request *r)
 {
+    if (r->command == NBD_CMD_READ)
+        memset(r->buf, 0, r->length); /* as a target would */
     g_ptr_array_add(((fixture *) opaque)->requests, r);
 }
 

@@ -46,8 +46,13 @@ __wrap_qm__lun_submit(qm_lun *lun, qm_lun_op op, uint64_t offset,
                       struct iovec *iov, int n_iov, bool fua, qm_lun_cb cb,
                       void *opaque)
 {
-    sent s = {op, offset, n_iov > 0 ? iov->iov_len : 0, fua, cb, opaque};
+    sent s = {op, offset, 0, fua, cb, opaque};
 
+    for (int i = 0; i < n_iov; i++) {
+        s.length += iov[i].iov_len;
+        if (op == QM_LUN_READ) /* as a target would */
+            memset(iov[i].iov_base, 0, iov[i].iov_len);
+    }
     if (refuse)
         return false;
     g_array_append_val(commands, s);
@@ -88,9 +93,10 @@ finish(fixture *f)
     g_array_free(commands, TRUE);
 }
 
+/* One of several that come together. */
 static void
-ask(fixture *f, nbd_command command, uint64_t cookie, uint64_t offset,
-    uint32_t length, bool fua)
+ask_more(fixture *f, nbd_command command, uint64_t cookie, uint64_t offset,
+         uint32_t length, bool fua)
 {
     request *r = request_get(f->g->pool, length);
 
@@ -101,6 +107,14 @@ ask(fixture *f, nbd_command command, uint64_t cookie, uint64_t offset,
     r->length = length;
     r->fua = fua;
     queue_submit(f->g, r);
+}
+
+static void
+ask(fixture *f, nbd_command command, uint64_t cookie, uint64_t offset,
+    uint32_t length, bool fua)
+{
+    ask_more(f, command, cookie, offset, length, fua);
+    merge_send(f->g);
 }
 
 static sent
@@ -309,6 +323,116 @@ fenced(void **state)
     finish(&f);
 }
 
+static void
+neighbours_share_a_command(void **state)
+{
+    static const struct {
+        qm_lun_op op;
+        uint64_t offset;
+        size_t length;
+    } expected[] = {{QM_LUN_WRITE, 9 * 512, 512}, /* FUA: waits for nobody */
+                    {QM_LUN_READ, 3 * 512, 512},
+                    {QM_LUN_READ, 8 * 512, 4096},
+                    {QM_LUN_READ, 16 * 512, 1024}, /* would be too long */
+                    {QM_LUN_WRITE, 0, 1536}};
+    fixture f;
+
+    begin(&f, QM_GATE_OPEN);
+    ask_more(&f, NBD_CMD_READ, 7, 16 * 512, 1024, false);
+    for (uint64_t i = 0; i < 3; i++)
+        ask_more(&f, NBD_CMD_WRITE, i, (2 - i) * 512, 512, false);
+    ask_more(&f, NBD_CMD_READ, 3, 3 * 512, 512, false);
+    ask_more(&f, NBD_CMD_READ, 4, 9 * 512, 3584, false);
+    ask_more(&f, NBD_CMD_WRITE, 5, 9 * 512, 512, true);
+    ask_more(&f, NBD_CMD_READ, 6, 8 * 512, 512, false);
+    merge_send(f.g);
+    assert_int_equal(f.g->n_in_flight, 8);
+    assert_int_equal(commands->len, G_N_ELEMENTS(expected));
+    for (guint i = 0; i < commands->len; i++) {
+        sent s = g_array_index(commands, sent, i);
+
+        assert_int_equal(s.op, expected[i].op);
+        assert_int_equal(s.offset, expected[i].offset);
+        assert_int_equal(s.length, expected[i].length);
+    }
+    end(g_array_index(commands, sent, 4), QM_SCSI_GOOD, 0, 0);
+    for (uint64_t i = 3; i-- > 0;)
+        expect_reply(&f, i, NBD_OK, 0);
+    expect_silence(&f);
+    for (guint i = 0; i < 4; i++)
+        end(g_array_index(commands, sent, i), QM_SCSI_LOST, 0, 0);
+    finish(&f);
+}
+
+/* Each has a result of its own. */
+static void
+a_shared_command_fails(void **state)
+{
+    fixture f;
+
+    begin(&f, QM_GATE_OPEN);
+    for (uint64_t i = 0; i < 3; i++)
+        ask_more(&f, NBD_CMD_WRITE, i, i * 512, 512, false);
+    merge_send(f.g);
+    assert_int_equal(commands->len, 1);
+    end(take(), QM_SCSI_NO_SPACE, 7, 0x2707);
+    expect_silence(&f);
+    assert_int_equal(commands->len, 3);
+    for (uint64_t i = 0; i < 3; i++) {
+        sent s = take();
+
+        assert_int_equal(s.offset, i * 512);
+        assert_int_equal(s.length, 512);
+        end(s, i == 1 ? QM_SCSI_NO_SPACE : QM_SCSI_GOOD, 7, 0x2707);
+        expect_reply(&f, i, i == 1 ? NBD_ENOSPC : NBD_OK, 0);
+    }
+    assert_int_equal(f.g->n_in_flight, 0);
+    finish(&f);
+}
+
+static void
+a_shared_command_is_lost(void **state)
+{
+    fixture f;
+
+    begin(&f, QM_GATE_OPEN);
+    for (uint64_t i = 0; i < 3; i++)
+        ask_more(&f, NBD_CMD_WRITE, i, i * 512, 512, false);
+    refuse = true;
+    merge_send(f.g);
+    assert_true(f.g->lost);
+    assert_int_equal(f.g->n_waiting, 3);
+    assert_int_equal(f.g->n_writing, 0);
+    refuse = f.g->lost = false;
+    queue_pump(f.g);
+    for (uint64_t i = 0; i < 3; i++) {
+        sent s = take();
+
+        assert_int_equal(s.offset, i * 512);
+        end(s, QM_SCSI_GOOD, 0, 0);
+        expect_reply(&f, i, NBD_OK, 0);
+    }
+    finish(&f);
+}
+
+static void
+a_shared_command_is_fenced(void **state)
+{
+    fixture f;
+
+    begin(&f, QM_GATE_OPEN);
+    for (uint64_t i = 0; i < 3; i++)
+        ask_more(&f, NBD_CMD_WRITE, i, i * 512, 512, false);
+    merge_send(f.g);
+    end(take(), QM_SCSI_FENCED, 0, 0);
+    assert_non_null(f.g->fence_reason);
+    assert_int_equal(f.g->n_waiting, 3);
+    queue_pump(f.g);
+    assert_int_equal(commands->len, 0);
+    expect_silence(&f);
+    finish(&f);
+}
+
 /* A standby is not an owner: a conflict is an error, not the end. */
 static void
 standby_is_not_fenced(void **state)
@@ -428,6 +552,10 @@ main(void)
         cmocka_unit_test(lost_writes_go_on_in_a_drain),
         cmocka_unit_test(failed_flush_holds),
         cmocka_unit_test(fenced),
+        cmocka_unit_test(neighbours_share_a_command),
+        cmocka_unit_test(a_shared_command_fails),
+        cmocka_unit_test(a_shared_command_is_lost),
+        cmocka_unit_test(a_shared_command_is_fenced),
         cmocka_unit_test(standby_is_not_fenced),
         cmocka_unit_test(orphans_come_first),
         cmocka_unit_test(waiting_requests_go_with_their_client),
