@@ -13,6 +13,7 @@
 
 #define MAGIC          UINT64_C(0x4b4e4843474d4951) /* "QIMGCHNK" */
 #define FORMAT_VERSION 1
+#define FORMAT_CRYPTED 2 /* who does not know it must not think it damaged */
 
 enum {
     AT_MAGIC = 0,
@@ -27,6 +28,10 @@ enum {
     AT_PAYLOAD_CRC = 60,
     AT_TOTAL = 64,
     AT_DIGEST = 72,
+    AT_CIPHER = 104,
+    AT_SALT = 112,
+    AT_KEY_CHECK = 128,
+    AT_TAG = 144,
     AT_CRC = QM_CHUNK_HEADER - 4
 };
 
@@ -35,7 +40,9 @@ qm__chunk_out(const qm_chunk *chunk, const uint8_t *vm_uuid, uint8_t *block)
 {
     memset(block, 0, QM_CHUNK_HEADER);
     qm__put64(block + AT_MAGIC, MAGIC);
-    qm__put32(block + AT_VERSION, FORMAT_VERSION);
+    qm__put32(block + AT_VERSION, chunk->cipher == QM_CIPHER_NONE
+                                      ? FORMAT_VERSION
+                                      : FORMAT_CRYPTED);
     qm__put32(block + AT_FLAGS, chunk->flags);
     memcpy(block + AT_UUID, vm_uuid, QM_UUID_LEN);
     qm__put64(block + AT_IMAGE_ID, chunk->image_id);
@@ -46,6 +53,10 @@ qm__chunk_out(const qm_chunk *chunk, const uint8_t *vm_uuid, uint8_t *block)
     qm__put32(block + AT_PAYLOAD_CRC, chunk->payload_crc);
     qm__put64(block + AT_TOTAL, chunk->total_length);
     memcpy(block + AT_DIGEST, chunk->digest, QM_DIGEST_LEN);
+    qm__put32(block + AT_CIPHER, chunk->cipher);
+    memcpy(block + AT_SALT, chunk->salt, QM_SALT_LEN);
+    memcpy(block + AT_KEY_CHECK, chunk->key_check, QM_KEY_CHECK_LEN);
+    memcpy(block + AT_TAG, chunk->tag, QM_TAG_LEN);
     qm__put32(block + AT_CRC, qm__crc32c(0, block, AT_CRC));
 }
 
@@ -54,6 +65,32 @@ corrupt(const char *what, GError **error)
 {
     g_set_error(error, QM_ERROR, QM_ERROR_CORRUPT, "chunk header: %s", what);
     return false;
+}
+
+static bool
+check_version(uint32_t version, GError **error)
+{
+    if (version == FORMAT_VERSION || version == FORMAT_CRYPTED)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_FORMAT,
+                "chunk header: format version %u, this program knows %u to %u",
+                version, FORMAT_VERSION, FORMAT_CRYPTED);
+    return false;
+}
+
+/* The version says whether there are any. */
+static bool
+get_cipher(const uint8_t *block, qm_chunk *c)
+{
+    uint32_t cipher = qm__get32(block + AT_CIPHER);
+
+    memcpy(c->salt, block + AT_SALT, QM_SALT_LEN);
+    memcpy(c->key_check, block + AT_KEY_CHECK, QM_KEY_CHECK_LEN);
+    memcpy(c->tag, block + AT_TAG, QM_TAG_LEN);
+    c->cipher = qm__get32(block + AT_VERSION) == FORMAT_CRYPTED
+                    ? QM_CIPHER_AES_256_GCM
+                    : QM_CIPHER_NONE;
+    return cipher == (uint32_t) c->cipher;
 }
 
 bool
@@ -67,12 +104,8 @@ qm__chunk_in(const uint8_t *block, const uint8_t *vm_uuid, qm_chunk *ret_chunk,
         return corrupt("not there (bad magic)", error);
     if (qm__get32(block + AT_CRC) != qm__crc32c(0, block, AT_CRC))
         return corrupt("checksum is wrong", error);
-    if (qm__get32(block + AT_VERSION) != FORMAT_VERSION) {
-        g_set_error(error, QM_ERROR, QM_ERROR_FORMAT,
-                    "chunk header: format version %u, this program knows %u",
-                    qm__get32(block + AT_VERSION), FORMAT_VERSION);
+    if (!check_version(qm__get32(block + AT_VERSION), error))
         return false;
-    }
     if (memcmp(block + AT_UUID, vm_uuid, QM_UUID_LEN) != 0) {
         g_set_error(error, QM_ERROR, QM_ERROR_MISMATCH,
                     "chunk header: it belongs to another VM");
@@ -90,6 +123,8 @@ qm__chunk_in(const uint8_t *block, const uint8_t *vm_uuid, qm_chunk *ret_chunk,
     if (codec != QM_CODEC_NONE && codec != QM_CODEC_LZ4)
         return corrupt("unknown codec", error);
     c.codec = (qm_codec) codec;
+    if (!get_cipher(block, &c))
+        return corrupt("unknown cipher", error);
     if (c.raw_length > QM_CHUNK_PAYLOAD || c.stored_length > c.raw_length ||
         (c.codec == QM_CODEC_NONE && c.stored_length != c.raw_length) ||
         (c.flags & ~QM_CHUNK_LAST) != 0)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <lz4.h>
 #include "crc32c.h"
-#include "image.h"
+#include "image-crypt.h"
 #include "timeouts.h"
 
 #define LOOK_AROUND_MS 50 /* how often keep_going is asked */
@@ -38,14 +38,18 @@ struct qm_image_reader {
     uint64_t raw_total; /* bytes handed on */
     uint32_t window_size;
     uint32_t ahead;  /* bytes to have on their way from position on */
+    uint64_t there;  /* where the log ends, as far as is known; 0: unknown */
     window *windows; /* a ring, in order of offset */
     unsigned n_windows, first, count;
     uint64_t next_window; /* offset that is read next */
     unsigned in_flight;
     GError *failed;
     GChecksum *digest;
-    uint8_t *bounce; /* a chunk that lies across windows */
-    uint8_t *raw;    /* a chunk after decoding */
+    uint8_t *bounce;         /* a chunk that lies across windows */
+    uint8_t *raw;            /* a chunk after decoding */
+    const qm_image_key *key; /* NULL: it must not be encrypted */
+    qm_image_cipher *cipher; /* from the first chunk on */
+    uint8_t *plain;          /* a chunk after decryption; NULL: no key */
 };
 
 static uint32_t
@@ -93,13 +97,23 @@ on_read(void *opaque, const GError *error)
         r->failed = g_error_copy(error);
 }
 
+/* How far to read ahead: all that is known to be there, else what has proved
+ * to be. */
+static uint64_t
+reach(const qm_image_reader *r)
+{
+    if (r->there > r->position)
+        return MIN(r->there, r->position + max_ahead(r));
+    return r->position + r->ahead;
+}
+
 /* Length of the next window to read; 0: enough is on its way.  What is needed
  * now is always read, what lies ahead in full windows only. */
 static uint32_t
 next_length(const qm_image_reader *r, uint32_t need)
 {
     uint64_t left = r->store->capacity - r->next_window;
-    uint64_t must = r->position + need, may = r->position + r->ahead;
+    uint64_t must = r->position + need, may = reach(r);
     uint32_t length = (uint32_t) MIN(r->window_size, left);
 
     if (r->next_window + length <= may)
@@ -270,6 +284,53 @@ decode(qm_image_reader *r, const qm_chunk *c, const uint8_t *payload,
     return true;
 }
 
+static bool
+wrong_key(const qm_image_reader *r, const char *what, GError **error)
+{
+    g_set_error(error, QM_ERROR, QM_ERROR_KEY, "image %" PRIu64 " %s",
+                r->image_id, what);
+    return false;
+}
+
+/* Whoever can write to the vault must not be able to offer memory of their own
+ * making: with a secret only what it encrypted is taken.  No failure here means
+ * that the image is damaged. */
+static bool
+check_key(qm_image_reader *r, const qm_chunk *c, GError **error)
+{
+    if (c->cipher == QM_CIPHER_NONE)
+        return r->key == NULL ||
+               wrong_key(r,
+                         "is not encrypted, but image_secret is set: it is "
+                         "kept; if it is known to be right, it is restored "
+                         "without image_secret",
+                         error);
+    if (r->key == NULL)
+        return wrong_key(r,
+                         "is encrypted, and the resource has no image_secret: "
+                         "it is kept",
+                         error);
+    return r->cipher != NULL ||
+           qm__image_cipher_for(r->key, r->vm_uuid, c, &r->cipher, error);
+}
+
+/* @payload: as it lies there; then as it was before encryption. */
+static bool
+decrypt(qm_image_reader *r, const qm_chunk *c, const uint8_t **payload,
+        GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!check_key(r, c, error))
+        return false;
+    if (c->cipher == QM_CIPHER_NONE)
+        return true;
+    if (!qm__image_unseal(r->cipher, c, *payload, r->plain, &why))
+        return damaged(r, why->message, error);
+    *payload = r->plain;
+    return true;
+}
+
 /* The next chunk, whole and checked.  CORRUPT: it is not there (yet). */
 static bool
 next_chunk(qm_image_reader *r, const patience *p, qm_chunk *ret_chunk,
@@ -319,6 +380,7 @@ follow_chunk(qm_image_reader *r, bool follow, const patience *p,
         /* The writer has been caught up with: no more than the next header is
          * looked at until it is there, the writer needs the storage more. */
         r->ahead = 0;
+        r->there = 0;
         napped = true;
         (void) poll(NULL, 0, FOLLOW_MS); /* a nap; a signal may shorten it */
         if (!check_time(p, error) || !rewind_to_chunk(r, p, error))
@@ -373,6 +435,7 @@ qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
 
         if (!check_time(&p, error) ||
             !follow_chunk(r, follow, &p, &c, &payload, error) ||
+            !decrypt(r, &c, &payload, error) ||
             !decode(r, &c, payload, &raw, error))
             return false;
         r->raw_total += c.raw_length;
@@ -388,10 +451,24 @@ qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
     }
 }
 
+void
+qm__image_reader_decrypt(qm_image_reader *r, const qm_image_key *key)
+{
+    r->key = key;
+    if (key != NULL && r->plain == NULL)
+        r->plain = g_malloc(QM_CHUNK_PAYLOAD);
+}
+
 uint64_t
 qm__image_read_bytes(const qm_image_reader *r)
 {
     return r->position;
+}
+
+void
+qm__image_reader_is_there(qm_image_reader *r, uint64_t end)
+{
+    r->there = end;
 }
 
 void
@@ -409,6 +486,8 @@ qm__image_reader_free(qm_image_reader *r)
     g_free(r->windows);
     g_free(r->bounce);
     g_free(r->raw);
+    qm__image_cipher_free(r->cipher);
+    g_free(r->plain);
     g_checksum_free(r->digest);
     g_clear_error(&r->failed);
     g_free(r);

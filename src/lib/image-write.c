@@ -14,7 +14,9 @@
 #include <unistd.h>
 #include <lz4.h>
 #include "crc32c.h"
+#include "crash.h"
 #include "image-codec.h"
+#include "image-crypt.h"
 #include "image.h"
 #include "timeouts.h"
 
@@ -29,7 +31,9 @@ struct slot {
     uint8_t *raw;     /* room for payload before compression; NULL: never */
     bool compress;    /* payload is in raw, not in block */
     uint32_t filled;  /* bytes of raw payload */
-    struct iovec iov; /* into block, while in flight */
+    bool under_way;   /* in flight */
+    uint64_t offset;  /* then: where it goes */
+    struct iovec iov; /* then: into block */
     slot *next;       /* free list */
 };
 
@@ -42,6 +46,7 @@ struct qm_image_writer {
     uint64_t raw_total; /* bytes before compression */
     uint32_t payload;   /* most payload per chunk, bytes */
     qm_codec codec;
+    qm_image_cipher *cipher; /* NULL: it is not encrypted */
     GChecksum *digest;
     slot slots[QM_IMAGE_DEPTH];
     slot *free;
@@ -111,7 +116,9 @@ on_written(void *opaque, const GError *error)
     slot *s = opaque;
     qm_image_writer *w = s->writer;
 
+    QM_CRASH_POINT("chunk-written");
     w->in_flight--;
+    s->under_way = false;
     s->filled = 0;
     s->next = w->free;
     w->free = s;
@@ -239,14 +246,17 @@ submit(qm_image_writer *w, slot *s, uint32_t flags, GError **error)
     uint32_t span, end;
 
     encode_timed(w, s, &chunk);
+    w->raw_total += chunk.raw_length;
+    if (flags & QM_CHUNK_LAST)
+        chunk.total_length = w->raw_total;
+    if (w->cipher != NULL &&
+        !qm__image_seal(w->cipher, &chunk, s->block + QM_CHUNK_HEADER, error))
+        return false;
     chunk.payload_crc =
         qm__crc32c(0, s->block + QM_CHUNK_HEADER, chunk.stored_length);
     qm__digest_add(w->digest, &chunk);
-    w->raw_total += chunk.raw_length;
-    if (flags & QM_CHUNK_LAST) {
-        chunk.total_length = w->raw_total;
+    if (flags & QM_CHUNK_LAST)
         qm__digest_get(w->digest, chunk.digest);
-    }
     span = qm__chunk_span(&chunk);
     end = QM_CHUNK_HEADER + chunk.stored_length;
     memset(s->block + end, 0, span - end);
@@ -261,10 +271,13 @@ submit(qm_image_writer *w, slot *s, uint32_t flags, GError **error)
         return false;
     }
     s->iov = (struct iovec){s->block, span};
+    s->offset = w->offset;
+    s->under_way = true;
     w->in_flight++;
     if (!w->store->ops->write(w->store, w->offset, &s->iov, 1, on_written, s,
                               error)) {
         w->in_flight--;
+        s->under_way = false;
         return false;
     }
     w->offset += span;
@@ -434,8 +447,18 @@ qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error)
         !w->store->ops->flush(w->store, deadline, error))
         return false;
     s = w->filling != NULL ? g_steal_pointer(&w->filling) : take_free(w);
-    return submit(w, s, QM_CHUNK_LAST, error) && drain(w, deadline, error) &&
-           w->store->ops->flush(w->store, deadline, error);
+    if (!submit(w, s, QM_CHUNK_LAST, error) || !drain(w, deadline, error))
+        return false;
+    QM_CRASH_POINT("last-written");
+    return w->store->ops->flush(w->store, deadline, error);
+}
+
+bool
+qm__image_writer_encrypt(qm_image_writer *w, const qm_image_key *key,
+                         GError **error)
+{
+    return key == NULL || qm__image_cipher_new(key, w->vm_uuid, w->image_id,
+                                               &w->cipher, error);
 }
 
 void
@@ -465,6 +488,17 @@ qm__image_written(const qm_image_writer *w)
     return w->offset;
 }
 
+uint64_t
+qm__image_landed(const qm_image_writer *w)
+{
+    uint64_t landed = w->offset;
+
+    for (int i = 0; i < QM_IMAGE_DEPTH; i++)
+        if (w->slots[i].under_way)
+            landed = MIN(landed, w->slots[i].offset);
+    return landed;
+}
+
 void
 qm__image_writer_free(qm_image_writer *w)
 {
@@ -480,6 +514,7 @@ qm__image_writer_free(qm_image_writer *w)
         free(w->slots[i].block);
         g_free(w->slots[i].raw);
     }
+    qm__image_cipher_free(w->cipher);
     g_checksum_free(w->digest);
     g_clear_error(&w->failed);
     g_free(w->decision);

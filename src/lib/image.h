@@ -30,6 +30,13 @@ typedef enum {
 #define QM_DIGEST_LEN 32 /* bytes: SHA-256 */
 #define QM_CHUNK_LAST 1u /* flag */
 
+/* Part of the format. */
+typedef enum { QM_CIPHER_NONE = 0, QM_CIPHER_AES_256_GCM = 1 } qm_cipher;
+
+#define QM_SALT_LEN      16 /* bytes */
+#define QM_KEY_CHECK_LEN 16
+#define QM_TAG_LEN       16
+
 typedef struct {
     uint64_t image_id;
     uint64_t sequence;      /* 0, 1, 2 … */
@@ -38,8 +45,12 @@ typedef struct {
     uint32_t payload_crc;   /* CRC32C of the stored payload */
     qm_codec codec;
     uint32_t flags;
-    uint64_t total_length;         /* LAST: raw bytes of all chunks */
-    uint8_t digest[QM_DIGEST_LEN]; /* LAST: see qm__digest_add() */
+    uint64_t total_length;               /* LAST: raw bytes of all chunks */
+    uint8_t digest[QM_DIGEST_LEN];       /* LAST: see qm__digest_add() */
+    qm_cipher cipher;                    /* NONE: what follows is zero */
+    uint8_t salt[QM_SALT_LEN];           /* of the save */
+    uint8_t key_check[QM_KEY_CHECK_LEN]; /* tells a wrong secret */
+    uint8_t tag[QM_TAG_LEN];             /* of header and payload */
 } qm_chunk;
 
 /* Encodes the header into @block (QM_CHUNK_HEADER bytes). */
@@ -65,6 +76,11 @@ qm_image_writer *qm__image_writer_new(qm_store *store, const uint8_t *vm_uuid,
 void qm__image_writer_free(qm_image_writer *w);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_image_writer, qm__image_writer_free)
 
+struct qm_image_key; /* image-crypt.h */
+/* Before the first byte: encrypts all of it.  NULL: not. */
+bool qm__image_writer_encrypt(qm_image_writer *w,
+                              const struct qm_image_key *key, GError **error);
+
 /* Asked now and then by long transfers: false + error ends them. */
 typedef bool (*qm_keep_going)(void *opaque, GError **error);
 
@@ -89,6 +105,8 @@ void qm__image_writer_bound(qm_image_writer *w, qm_image_bound bound,
 /* Waits for what is in flight, flushes, writes LAST, flushes.  Once. */
 bool qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error);
 uint64_t qm__image_written(const qm_image_writer *w); /* bytes of the log */
+/* The same, without what is in flight: so far a follower may read. */
+uint64_t qm__image_landed(const qm_image_writer *w);
 
 /* --- reading --- */
 
@@ -99,6 +117,10 @@ qm_image_reader *qm__image_reader_new(qm_store *store, const uint8_t *vm_uuid,
 void qm__image_reader_free(qm_image_reader *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_image_reader, qm__image_reader_free)
 
+/* The image must be encrypted with this one, which is still needed when it is
+ * read; NULL (default): it must not be encrypted.  Else reading it is KEY. */
+void
+qm__image_reader_decrypt(qm_image_reader *r, const struct qm_image_key *key);
 /* Writes the raw stream to @fd (non-blocking), up to and with the last chunk.
  * The process must ignore SIGPIPE: a reader that is gone is an error (IO).
  * @follow: a chunk that is not there yet is waited for (the writer is at
@@ -107,6 +129,9 @@ bool
 qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
                   qm_keep_going keep_going, void *opaque, GError **error);
 uint64_t qm__image_read_bytes(const qm_image_reader *r);
+/* The log is there up to @end, bytes, they say: so far it is read ahead.  If
+ * they are wrong it only takes longer. */
+void qm__image_reader_is_there(qm_image_reader *r, uint64_t end);
 
 /* Walks the headers up to LAST: is the image with this id complete?  No is an
  * answer, not an error. */
