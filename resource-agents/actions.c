@@ -11,6 +11,7 @@
 #include <string.h>
 #include <poll.h>
 #include "agent.h"
+#include "health.h"
 #include "log.h"
 #include "settle.h"
 
@@ -52,6 +53,9 @@ code_of(const qm_agent *a, const GError *error)
         return OCF_ERR_GENERIC; /* 5 and 6 would stop it everywhere */
     if (g_error_matches(error, QM_ERROR, QM_ERROR_FORMAT))
         return OCF_ERR_INSTALLED;
+    if (a->action->run == qm__do_validate &&
+        g_error_matches(error, QM_ERROR, QM_ERROR_UNSUPPORTED))
+        return OCF_ERR_CONFIGURED;
     return OCF_ERR_GENERIC;
 }
 
@@ -300,6 +304,20 @@ open_to_look(qm_agent *a, bool *ret_vouched, GError **error)
     return *ret_vouched;
 }
 
+/* What the XML lacks is the same on every node. */
+static ocf_code
+check_health(qm_agent *a)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (a->probe || a->depth < 10 || qm__engine_health(&a->engine, &error))
+        return OCF_SUCCESS;
+    (void) failed(a, error);
+    return g_error_matches(error, QM_ERROR, QM_ERROR_UNSUPPORTED)
+               ? OCF_ERR_CONFIGURED
+               : OCF_ERR_GENERIC;
+}
+
 ocf_code
 qm__do_monitor(qm_agent *a)
 {
@@ -311,8 +329,8 @@ qm__do_monitor(qm_agent *a)
         (!vouched &&
          !qm__engine_monitor(&a->engine, a->probe, &running, &error)))
         code = failed(a, error);
-    else if (!vouched && !running)
-        code = OCF_NOT_RUNNING;
+    else if (!vouched)
+        code = running ? check_health(a) : OCF_NOT_RUNNING;
     qm__engine_close(&a->engine);
     return code;
 }
@@ -356,6 +374,14 @@ validate_step(qm_agent *a, GError **error)
         return false;
     }
     advise_timeouts(a);
+    if (e->dom->has_agent)
+        return true;
+    if (e->params.health_command != NULL) {
+        g_set_error(error, QM_ERROR, QM_ERROR_UNSUPPORTED, "VM %s: %s",
+                    info->name, qm__health_advice);
+        return false;
+    }
+    qm__notice("%s: %s", a->resource, qm__health_advice);
     return true;
 }
 
@@ -366,10 +392,35 @@ qm__do_validate(qm_agent *a)
     return a->depth < 10 ? OCF_SUCCESS : with_engine(a, validate_step, NULL);
 }
 
+/* The one parameter that a stop must know even if it is told none. */
+static bool
+note_secret(const qm_agent *a, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    qm_local note;
+    bool ok;
+
+    if (!qm__local_read(a->params.vault, &note, &why)) {
+        if (g_error_matches(why, QM_ERROR, QM_ERROR_NOT_FOUND))
+            return true; /* nothing of it runs here */
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    g_free(note.image_secret);
+    note.image_secret = g_strdup(a->params.image_secret);
+    ok = qm__local_write(a->params.vault, &note, error);
+    qm__local_clear(&note);
+    return ok;
+}
+
 ocf_code
 qm__do_reload(qm_agent *a)
 {
+    g_autoptr(GError) error = NULL;
+
     /* Every action reads its parameters anew: there is nothing to reload. */
+    if (!note_secret(a, &error))
+        return failed(a, error);
     qm__notice("%s: parameters reloaded", a->resource);
     return OCF_SUCCESS;
 }
@@ -394,6 +445,23 @@ get_number(char *const *environment, const char *name)
     return value;
 }
 
+/* What the note of @vault knows. */
+static GStrv
+environment_from_note(char *const *environment, const char *vault)
+{
+    GStrv result = g_environ_setenv(g_strdupv((char **) environment),
+                                    "OCF_RESKEY_vault", vault, TRUE);
+    qm_local note;
+
+    if (!qm__local_read(vault, &note, NULL))
+        return result;
+    if (note.image_secret != NULL)
+        result = g_environ_setenv(result, "OCF_RESKEY_image_secret",
+                                  note.image_secret, FALSE);
+    qm__local_clear(&note);
+    return result;
+}
+
 /* A stop that fails gets the node fenced: neither a typo nor a resource that
  * was deleted while it ran may do that.  What the resource started here is
  * known to this node; nothing: there is nothing to stop. */
@@ -414,8 +482,7 @@ stop_without_params(qm_agent *a, char *const *environment)
                    a->resource);
         return OCF_SUCCESS;
     }
-    with_vault = g_environ_setenv(g_strdupv((char **) environment),
-                                  "OCF_RESKEY_vault", vault, TRUE);
+    with_vault = environment_from_note(environment, vault);
     if (!qm__parameters_read(with_vault, true, &a->params, &error))
         return failed(a, error);
     return a->action->run(a);

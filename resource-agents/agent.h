@@ -25,7 +25,8 @@ typedef enum {
 /* One parameter of the resource. */
 typedef struct {
     const char *name;
-    const char *type;          /* OCF content type: string, integer, select */
+    const char *type;          /* OCF content type: string, integer, select; or
+                                  uuid, which is a string to OCF */
     const char *default_value; /* NULL: none */
     const char *choices;       /* select: "a b c"; else NULL */
     unsigned min, max;         /* integer */

@@ -10,10 +10,12 @@
 #include <unistd.h>
 #include "agent.h"
 #include "log.h"
+#include "harden.h"
 
 int
 main(int argc, char **argv)
 {
+    qm__no_dumps();
     (void) signal(SIGPIPE, SIG_IGN);
     if (argc != 2) {
         (void) fprintf(stderr, "usage: %s ACTION (see meta-data)\n", argv[0]);

@@ -36,7 +36,8 @@ add_content(GString *s, const qm_parameter *p)
 {
     g_auto(GStrv) choices = NULL;
 
-    add(s, "      <content type=\"%s\"", p->type);
+    add(s, "      <content type=\"%s\"",
+        strcmp(p->type, "uuid") == 0 ? "string" : p->type);
     if (p->default_value != NULL)
         add(s, " default=\"%s\"", p->default_value);
     if (p->choices == NULL) {

@@ -33,6 +33,7 @@ enum {
     OCF_ERR_ARGS = 2,
     OCF_ERR_UNIMPLEMENTED = 3,
     OCF_ERR_INSTALLED = 5,
+    OCF_ERR_CONFIGURED = 6,
     OCF_NOT_RUNNING = 7
 };
 
@@ -47,7 +48,34 @@ static const char metadata[] =
     "Run it as a clone on every node. Without it everything works, slower.\n"
     "  </longdesc>\n"
     "  <shortdesc lang=\"en\">quickmig's node daemon</shortdesc>\n"
-    "  <parameters/>\n"
+    "  <parameters>\n"
+    "    <parameter name=\"policy\" required=\"0\">\n"
+    "      <longdesc lang=\"en\">\n"
+    "How nodes are rated for a VM: balance prefers those with most left, "
+    "consolidate those that it fills up well.\n"
+    "      </longdesc>\n"
+    "      <shortdesc lang=\"en\">How nodes are rated</shortdesc>\n"
+    "      <content type=\"string\" default=\"balance\"/>\n"
+    "    </parameter>\n"
+    "    <parameter name=\"weights\" required=\"0\">\n"
+    "      <longdesc lang=\"en\">\n"
+    "What counts in a rating, and how much: 0 to 100 for each of cpu, memory, "
+    "disk and network.\n"
+    "      </longdesc>\n"
+    "      <shortdesc lang=\"en\">Weights of a rating</shortdesc>\n"
+    "      <content type=\"string\" default=\"cpu=2 memory=3 disk=1 "
+    "network=1\"/>\n"
+    "    </parameter>\n"
+    "    <parameter name=\"metrics\" required=\"0\">\n"
+    "      <longdesc lang=\"en\">\n"
+    "A file that quickmigd writes every 30 seconds, for node_exporter's "
+    "textfile collector (OpenMetrics): states, moves, pauses, bytes, failures, "
+    "requests of gates. Its directory must be there. Empty: none is written.\n"
+    "      </longdesc>\n"
+    "      <shortdesc lang=\"en\">Metrics file</shortdesc>\n"
+    "      <content type=\"string\" default=\"\"/>\n"
+    "    </parameter>\n"
+    "  </parameters>\n"
     "  <actions>\n"
     "    <action name=\"start\" timeout=\"20s\"/>\n"
     "    <action name=\"stop\" timeout=\"20s\"/>\n"
@@ -186,6 +214,18 @@ print_metadata(void)
 static int
 validate(void)
 {
+    const char *metrics = g_getenv("OCF_RESKEY_metrics");
+    g_autofree char *dir = metrics != NULL ? g_path_get_dirname(metrics) : NULL;
+
+    if (metrics != NULL && metrics[0] != '\0' &&
+        (!g_path_is_absolute(metrics) ||
+         !g_file_test(dir, G_FILE_TEST_IS_DIR))) {
+        (void) fprintf(stderr,
+                       "ocf-exit-reason:parameter metrics=\"%s\": expected an "
+                       "absolute path in a directory that is there\n",
+                       metrics);
+        return OCF_ERR_CONFIGURED;
+    }
     return access(DAEMON, X_OK) == 0 ? OCF_SUCCESS : OCF_ERR_INSTALLED;
 }
 

@@ -6,6 +6,7 @@
 #include "config.h"
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 #include "agent.h"
 
 #define PREFIX "OCF_RESKEY_"
@@ -81,6 +82,36 @@ static void
 set_downtime_limit(qm_params *p, const char *value)
 {
     p->downtime_limit_ms = to_number(value);
+}
+
+static void
+set_image_secret(qm_params *p, const char *value)
+{
+    p->image_secret = value;
+}
+
+static void
+set_health_misses(qm_params *p, const char *value)
+{
+    p->health_misses = to_number(value);
+}
+
+static void
+set_health_timeout(qm_params *p, const char *value)
+{
+    p->health_timeout_s = to_number(value);
+}
+
+static void
+set_health_grace(qm_params *p, const char *value)
+{
+    p->health_grace_s = to_number(value);
+}
+
+static void
+set_health_command(qm_params *p, const char *value)
+{
+    p->health_command = value;
 }
 
 static const qm_parameter parameters[] = {
@@ -185,6 +216,19 @@ static const qm_parameter parameters[] = {
          "what it waits for, and whether lz4 is faster; the log says what was "
          "decided, and why. lz4, none: always, never.",
      .set = set_compress},
+    {.name = "image_secret",
+     .type = "uuid",
+     .reloadable = true,
+     .shortdesc = "secret that encrypts the saved state",
+     .longdesc =
+         "The UUID of a libvirt secret of at least 32 bytes, the same on all "
+         "nodes. With it the saved state is encrypted (AES-256-GCM), and only "
+         "a state that was encrypted with it is restored. Where the secret is "
+         "missing, too short or another one, nothing is saved or restored, "
+         "and a saved state is kept; a VM that is to be stopped is shut down. "
+         "Change it only while the VM runs: it counts from the next save on. "
+         "Disks and the vault's domain XML are not encrypted by it.",
+     .set = set_image_secret},
     {.name = "reconnect_limit",
      .type = "integer",
      .default_value = "120",
@@ -198,6 +242,54 @@ static const qm_parameter parameters[] = {
          "given up and the guest is ended, so that it can be recovered on "
          "another node. Counts for gates started afterwards.",
      .set = set_reconnect_limit},
+    {.name = "health_misses",
+     .type = "integer",
+     .default_value = "3",
+     .min = 1,
+     .max = 1000,
+     .reloadable = true,
+     .shortdesc = "health checks in a row that a guest may fail",
+     .longdesc =
+         "A monitor with OCF_CHECK_LEVEL=10 also asks the guest, by its QEMU "
+         "guest agent, whether it is alive. After so many checks in a row "
+         "without a good answer the VM has failed: it is not saved, but shut "
+         "down or powered off, and booted anew. The count is this node's; it "
+         "begins again after a good answer, a start and a move.",
+     .set = set_health_misses},
+    {.name = "health_timeout",
+     .type = "integer",
+     .default_value = "5",
+     .min = 1,
+     .max = 600,
+     .reloadable = true,
+     .shortdesc = "seconds a guest has for one health check",
+     .longdesc = "How many seconds the guest has to answer, health_command "
+                 "included. The monitor's own timeout has to be longer, by "
+                 "10 seconds at least.",
+     .set = set_health_timeout},
+    {.name = "health_grace",
+     .type = "integer",
+     .default_value = "300",
+     .min = 0,
+     .max = 86400,
+     .reloadable = true,
+     .shortdesc = "seconds until a guest must answer for the first time",
+     .longdesc =
+         "A guest that boots does not answer yet. Its misses count from its "
+         "first good answer on, and at the latest so many seconds after the "
+         "first health check on this node since it was started or moved.",
+     .set = set_health_grace},
+    {.name = "health_command",
+     .type = "string",
+     .reloadable = true,
+     .shortdesc = "command in the guest that tells whether it is well",
+     .longdesc =
+         "The path of a program in the guest, with arguments; quotes group "
+         "words, there is no shell. A health check runs it by the guest agent "
+         "(guest-exec, which must be allowed there), and is good when it ends "
+         "with exit code 0 within health_timeout. It should end by itself: "
+         "nothing in the guest ends it when it is late.",
+     .set = set_health_command},
 };
 
 const qm_parameter *
@@ -227,6 +319,12 @@ check_value(const qm_parameter *p, const char *value, GError **error)
         choices = g_strsplit(p->choices, " ", -1);
         return g_strv_contains((const char *const *) choices, value) ||
                bad(p, value, p->choices, error);
+    }
+    if (strcmp(p->type, "uuid") == 0) {
+        uuid_t uuid;
+
+        return uuid_parse(value, uuid) == 0 ||
+               bad(p, value, "the UUID of a libvirt secret", error);
     }
     if (strcmp(p->type, "integer") != 0)
         return value[0] != '\0' || bad(p, value, "a value", error);
@@ -279,6 +377,21 @@ check_names(char *const *environment, GError **error)
     return true;
 }
 
+/* Without a default there is nothing to fall back to: a state that was to be
+ * encrypted must not be saved in the clear.  Whoever needs it sees that it is
+ * wrong. */
+static bool
+is_optional(const qm_parameter *p)
+{
+    return !p->required && p->default_value == NULL;
+}
+
+static bool
+has_default(const qm_parameter *p)
+{
+    return !p->required && p->default_value != NULL;
+}
+
 bool
 qm__parameters_read(char *const *environment, bool forgiving,
                     qm_params *ret_params, GError **error)
@@ -293,14 +406,16 @@ qm__parameters_read(char *const *environment, bool forgiving,
         const char *value = look_up(environment, p->name);
 
         if (value == NULL ||
-            (forgiving && !p->required && !check_value(p, value, NULL)))
+            (forgiving && has_default(p) && !check_value(p, value, NULL)))
             value = p->default_value;
+        if (value == NULL && !p->required)
+            continue;
         if (value == NULL) {
             g_set_error(error, QM_ERROR, QM_ERROR_INVALID,
                         "parameter %s is missing", p->name);
             return false;
         }
-        if (!check_value(p, value, error))
+        if (!(forgiving && is_optional(p)) && !check_value(p, value, error))
             return false;
         p->set(&result, value);
     }

@@ -39,7 +39,8 @@ typedef enum {
     QM_ERROR_FOREIGN,     /**< reserved by something that is not quickmig */
     QM_ERROR_BUSY,        /**< another action holds the lock */
     QM_ERROR_CANCELLED,   /**< asked to stop */
-    QM_ERROR_INTERNAL     /**< a bug: should not happen */
+    QM_ERROR_INTERNAL,    /**< a bug: should not happen */
+    QM_ERROR_KEY          /**< encrypted with another secret, or none given */
 } qm_error_code;
 
 /** The GError domain of libquickmig. */

@@ -47,7 +47,8 @@ typedef enum {
     QM_DOMAIN_ANY = (1 << 3) - 1
 } qm_domain;
 
-/** The image with the record's image id. */
+/** The image with the record's image id; for LOADED and RESTORE_FAILED: is it
+ * the one that was loaded here?  It may have been replaced meanwhile. */
 typedef enum {
     QM_IMAGE_INCOMPLETE = 1 << 0, /**< no valid LAST chunk with this id */
     QM_IMAGE_COMPLETE = 1 << 1,

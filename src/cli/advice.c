@@ -31,8 +31,16 @@ cli_image_needed(uint64_t memory)
 unsigned
 cli_transfer_timeout(uint64_t memory, unsigned advised)
 {
-    /* The agent keeps a fifth of an action's time for its fallback. */
-    uint64_t seconds = BASE_TIMEOUT + memory / (SLOW_STORAGE / 5 * 4) + 1;
+    return cli_transfer_timeout_at(memory, advised, 0);
+}
+
+unsigned
+cli_transfer_timeout_at(uint64_t memory, unsigned advised, uint64_t rate)
+{
+    /* Half of it: moves may share the storage.  The agent keeps a fifth of an
+     * action's time for its fallback. */
+    uint64_t counted = rate > 0 ? MAX(rate / 2, 1) : SLOW_STORAGE;
+    uint64_t seconds = BASE_TIMEOUT + memory / MAX(counted / 5 * 4, 1) + 1;
 
     seconds = (seconds + 9) / 10 * 10;
     return (unsigned) CLAMP(seconds, advised, 86400);
@@ -62,8 +70,8 @@ quote(const char *text)
     return g_strdup(text);
 }
 
-static char *
-assignment(const char *name, const char *value)
+char *
+cli_assignment(const char *name, const char *value)
 {
     g_autofree char *quoted = quote(value);
 
@@ -73,9 +81,9 @@ assignment(const char *name, const char *value)
 static char *
 parameters(const char *vault, const char *hypervisor)
 {
-    g_autofree char *v = assignment("vault", vault);
+    g_autofree char *v = cli_assignment("vault", vault);
     g_autofree char *h =
-        hypervisor != NULL ? assignment("hypervisor", hypervisor) : NULL;
+        hypervisor != NULL ? cli_assignment("hypervisor", hypervisor) : NULL;
 
     return g_strconcat(v, h != NULL ? " " : NULL, h, NULL);
 }

@@ -16,6 +16,13 @@ uint64_t cli_image_needed(uint64_t memory);
  * the agent's meta-data advises for a VM that is small. */
 unsigned cli_transfer_timeout(uint64_t memory, unsigned advised);
 
+/* The same at a rate (bytes a second) that was measured; 0: not known. */
+unsigned
+cli_transfer_timeout_at(uint64_t memory, unsigned advised, uint64_t rate);
+
+/* NAME=VALUE, quoted where the shell needs it; caller frees. */
+char *cli_assignment(const char *name, const char *value);
+
 /* A resource id made from a VM's name; caller frees. */
 char *cli_resource_id(const char *vm_name);
 

@@ -15,8 +15,14 @@ enum {
     CLI_EXIT_FAILURE = 1,
     CLI_EXIT_USAGE = 2,
     CLI_EXIT_NOT_FOUND = 3,
-    CLI_EXIT_REFUSED = 4
+    CLI_EXIT_REFUSED = 4,
+    CLI_EXIT_WARNINGS = 5,
+    CLI_EXIT_ERRORS = 6
 };
+
+/* An error that is the result of a look: its code is the exit code. */
+#define CLI_FINDINGS (cli_findings_quark())
+GQuark cli_findings_quark(void);
 
 /* Runs one command line (without the program's name); prints what it has to
  * say and returns the exit code. */
@@ -34,9 +40,20 @@ bool cli_vault_show(const cli_options *o, GString *out, GError **error);
 bool cli_vault_edit(const cli_options *o, GString *out, GError **error);
 bool cli_status(const cli_options *o, GString *out, GError **error);
 bool cli_history(const cli_options *o, GString *out, GError **error);
+bool cli_drain(const cli_options *o, GString *out, GError **error);
+bool cli_undrain(const cli_options *o, GString *out, GError **error);
+bool cli_hosts(const cli_options *o, GString *out, GError **error);
+bool cli_plan(const cli_options *o, GString *out, GError **error);
+/* Shows the plan on standard error, and asks.  REFUSED: no, or it cannot be. */
+bool cli_plan_confirm(const cli_options *o, GError **error);
 bool cli_jobs(const cli_options *o, GString *out, GError **error);
 bool cli_cancel(const cli_options *o, GString *out, GError **error);
 bool cli_move_vm(const cli_options *o, GString *out, GError **error);
+bool cli_protect(const cli_options *o, GString *out, GError **error);
+bool cli_unprotect(const cli_options *o, GString *out, GError **error);
+bool cli_capacity(const cli_options *o, GString *out, GError **error);
+bool cli_doctor(const cli_options *o, GString *out, GError **error);
+bool cli_discover(const cli_options *o, GString *out, GError **error);
 bool cli_discard(const cli_options *o, GString *out, GError **error);
 
 #endif

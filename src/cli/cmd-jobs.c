@@ -158,29 +158,62 @@ typedef struct {
     uint64_t image_id;
 } wanted;
 
+/* Where the source stands; COUNT: unknown.  A source that has ended does not
+ * answer any more, but a target takes over after the commit only. */
+static qm_phase
+source_phase(const cli_move *m)
+{
+    if (m == NULL)
+        return QM_PHASE_COUNT;
+    if (m->has_source)
+        return m->source.phase;
+    return m->target.phase == QM_PHASE_TAKEOVER ||
+                   m->target.phase == QM_PHASE_DONE
+               ? QM_PHASE_COMMITTED
+               : QM_PHASE_COUNT;
+}
+
 /* It has been decided, one way or the other. */
 static bool
 is_decided(const GArray *moves, void *opaque)
 {
     const wanted *w = opaque;
-    const cli_move *m = cli_moves_find(moves, w->name);
+    qm_phase phase = source_phase(cli_moves_find(moves, w->name));
 
-    return m != NULL && m->has_source &&
-           (m->source.phase == QM_PHASE_COMMITTED ||
-            qm__phase_ended(m->source.phase));
+    return phase == QM_PHASE_COMMITTED || qm__phase_ended(phase);
+}
+
+static void
+say_cancelled(const cli_options *o, const qm_job *job, GString *out)
+{
+    g_autoptr(JsonBuilder) b = NULL;
+
+    if (!o->json) {
+        g_string_append_printf(out, "%s stays on %s: %s\n", o->args[0],
+                               job->source_name, job->text);
+        return;
+    }
+    b = json_builder_new();
+    json_builder_begin_object(b);
+    cli_json_string(b, "vm", job->name);
+    cli_json_bool(b, "cancelled", true);
+    cli_json_string(b, "node", job->source_name);
+    cli_json_string(b, "text", job->text);
+    json_builder_end_object(b);
+    cli_json_print(b, out);
 }
 
 static bool
-say_how_it_ended(const cli_move *m, const char *name, GString *out,
+say_how_it_ended(const cli_options *o, const cli_move *m, GString *out,
                  GError **error)
 {
-    const qm_job *job = &m->source;
+    const qm_job *job = m->has_source ? &m->source : &m->target;
+    const char *name = o->args[0];
 
-    switch (m->has_source ? job->phase : QM_PHASE_COUNT) {
+    switch (source_phase(m)) {
     case QM_PHASE_CANCELLED:
     case QM_PHASE_FAILED:
-        g_string_append_printf(out, "%s stays on %s: %s\n", name,
-                               job->source_name, job->text);
+        say_cancelled(o, job, out);
         return true;
     case QM_PHASE_COMMITTED:
     case QM_PHASE_DONE:
@@ -222,5 +255,5 @@ cli_cancel(const cli_options *o, GString *out, GError **error)
     qm__peer_send(peer, &cancel);
     if (!cli_moves_hear(moves, peer, cli_deadline(o), is_decided, &w, error))
         return false;
-    return say_how_it_ended(cli_moves_find(moves, w.name), w.name, out, error);
+    return say_how_it_ended(o, cli_moves_find(moves, w.name), out, error);
 }

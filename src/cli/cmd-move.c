@@ -13,11 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli.h"
-#include "cluster.h"
+#include "cluster-internal.h"
+#include "editor.h"
 #include "moves.h"
 #include "placement.h"
 #include "reach.h"
 #include "timeouts.h"
+#include "told.h"
 
 #define ANSWER       (3 * QM_S) /* for the source's daemon to begin */
 #define SHOW_EVERY   (200 * QM_MS)
@@ -230,6 +232,9 @@ make_offer(const mover *v, qm_offer *offer, bool *ret_wanted, GError **error)
         *ret_wanted = may_be_live(v, r);
         offer->downtime_limit_ms = number(r->downtime_limit, DOWNTIME_MS);
         offer->reconnect_limit_s = number(r->reconnect_limit, RECONNECT_S);
+        if (r->image_secret != NULL)
+            g_strlcpy(offer->image_secret, r->image_secret,
+                      sizeof offer->image_secret);
     }
     g_strlcpy(offer->vault, v->target->vault, sizeof offer->vault);
     g_strlcpy(offer->hypervisor,
@@ -323,11 +328,12 @@ static bool
 is_decided(const mover *v, const cli_move *m, const char *node,
            int64_t begin_by)
 {
-    if (strcmp(node, v->job.target_name) == 0 || v->cancelled)
+    if (strcmp(node, v->job.target_name) == 0)
         return true;
     if (m != NULL && m->has_source)
         return qm__phase_ended(m->source.phase);
-    return qm__passed(begin_by); /* its rules may not allow it */
+    /* Its rules may not allow it. */
+    return v->cancelled || qm__passed(begin_by);
 }
 
 /* What the cluster says.  @ret_settled: nothing goes on any more. */
@@ -492,6 +498,41 @@ carry_out(mover *v, GString *out, GError **error)
                         "scores (crm_simulate -sL)");
 }
 
+/* The node that was named, or the best rated one. */
+static bool
+choose(mover *v, char **ret_node, GError **error)
+{
+    const char *resource = v->target->resource, *best;
+    g_autofree char *cib = NULL;
+    g_autoptr(qm_told) told = NULL;
+
+    *ret_node = g_strdup(v->o->args[1]);
+    if (*ret_node != NULL || resource == NULL)
+        return true;
+    if (!qm__cib_query(qm__deadline_in(CALL), &cib, error) ||
+        !qm__told_parse(cib, &told, error))
+        return false;
+    best = qm__told_best(told, resource, qm__told_where(told, resource));
+    if (best == NULL)
+        return refuse(error, "no other node may have %s: see quickmig hosts",
+                      v->o->args[0]);
+    say(v, "%s goes to %s, the best rated%s", v->o->args[0], best,
+        v->terminal ? "\n" : "");
+    *ret_node = g_strdup(best);
+    return true;
+}
+
+/* Somebody who looks is shown what it will be, and asked; a script is not. */
+static bool
+confirm(const mover *v, char *node, GError **error)
+{
+    char *args[] = {v->o->args[0], node, NULL};
+    cli_options planned = *v->o;
+
+    planned.args = args;
+    return v->o->yes || !cli_can_ask() || cli_plan_confirm(&planned, error);
+}
+
 bool
 cli_move_vm(const cli_options *o, GString *out, GError **error)
 {
@@ -501,6 +542,7 @@ cli_move_vm(const cli_options *o, GString *out, GError **error)
     g_autoptr(qm_peer) peer = NULL;
     mover v = {.o = o, .moves = moves, .terminal = isatty(STDERR_FILENO)};
     struct sigaction action = {.sa_handler = on_interrupt};
+    g_autofree char *node = NULL;
     bool ok;
 
     v.began = qm__now();
@@ -512,14 +554,14 @@ cli_move_vm(const cli_options *o, GString *out, GError **error)
     v.target = target;
     v.cluster = cluster;
     v.peer = peer;
-    if (!check(&v, o->args[1], error))
+    if (!choose(&v, &node, error) || !check(&v, node, error))
         return false;
     if (strcmp(v.job.source_name, v.job.target_name) == 0) {
         g_string_append_printf(out, "%s runs on %s already\n", o->args[0],
-                               o->args[1]);
+                               node);
         return true;
     }
-    if (!identify(&v, error))
+    if (!confirm(&v, node, error) || !identify(&v, error))
         return false;
     v.told = QM_PHASE_COUNT;
     (void) sigaction(SIGINT, &action, NULL);

@@ -39,23 +39,74 @@ const cli_command cli_commands[] = {
      0, G_MAXUINT, REACH | CLI_OPT_VAULT | CLI_OPT_JSON, cli_status},
     {"history", "VM", "Show a VM's past transitions", NULL, 1, 1,
      REACH | CLI_OPT_LIMIT | CLI_OPT_JSON, cli_history},
-    {"move", "VM NODE", "Move a running VM to another node",
+    {"move", "VM [NODE]", "Move a running VM to another node",
      "With quickmigd on both nodes the guest's memory is copied first, while "
      "it\n"
      "runs; then Pacemaker is asked for the move, as crm resource move would,\n"
      "which takes well under a second.  Shows how far it is; removes its\n"
      "constraint in the end.  Interrupted (Ctrl-C), it cancels the move: the\n"
-     "guest runs on where it was.",
-     2, 2,
+     "guest runs on where it was.  Without NODE: to the best rated one.  On a\n"
+     "terminal it shows the plan and asks first.",
+     1, 2,
      CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
-         CLI_OPT_NO_PRECOPY | CLI_OPT_MODE | CLI_OPT_JSON,
+         CLI_OPT_NO_PRECOPY | CLI_OPT_MODE | CLI_OPT_YES | CLI_OPT_JSON,
      cli_move_vm},
+    {"hosts", "[VM]", "Show the nodes, and how well they suit a VM",
+     "Stars and rating say what would be left of a node with the VM on it.\n"
+     "MAY RUN says why a node cannot have it.",
+     0, 1, REACH | CLI_OPT_JSON, cli_hosts},
+    {"plan", "VM [NODE]", "Show what a move would be, without making it",
+     "Without NODE: to the best rated one.  Exit code 4: it cannot be moved\n"
+     "there now.",
+     1, 2, REACH | CLI_OPT_SCRIPT | CLI_OPT_JSON, cli_plan},
+    {"drain", "NODE", "Empty a node for maintenance",
+     "Moves its VMs to the best rated nodes, puts it into standby, and says "
+     "when\n"
+     "it is safe to switch it off.",
+     1, 1,
+     CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
+         CLI_OPT_PARALLEL | CLI_OPT_YES | CLI_OPT_JSON,
+     cli_drain},
+    {"undrain", "NODE", "Take a node out of standby", NULL, 1, 1,
+     CLI_OPT_TIMEOUT | CLI_OPT_JSON, cli_undrain},
     {"jobs", "[VM]...", "Show the moves under way, on all nodes", NULL, 0,
      G_MAXUINT, CLI_OPT_WATCH | CLI_OPT_TIMEOUT | CLI_OPT_JSON, cli_jobs},
     {"cancel", "VM", "Cancel a move that is under way",
      "Before its commit the guest runs on where it was, without a restart.\n"
      "After it the move completes, and the exit code is 4.",
-     1, 1, CLI_OPT_TIMEOUT, cli_cancel},
+     1, 1, CLI_OPT_TIMEOUT | CLI_OPT_JSON, cli_cancel},
+    {"protect", "VM", "Hand a VM of libvirt's to the cluster",
+     "Makes its vault (or takes one that it has), takes its definition away\n"
+     "from libvirt, and creates its resource, constraints and, where there is\n"
+     "none, the clone of the node daemon.  --dry-run prints that as commands\n"
+     "for crm and pcs.",
+     1, 1,
+     CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
+         CLI_OPT_NEW_VAULT | CLI_OPT_XML_FILE | CLI_OPT_PROTECT |
+         CLI_OPT_ANYWAY | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
+     cli_protect},
+    {"unprotect", "VM", "Hand a VM of the cluster's back to libvirt here",
+     "Stops it, removes its resource and constraints, releases the\n"
+     "reservations of its LUNs, and defines it in libvirt on this node.  It\n"
+     "must be off, or run here.",
+     1, 1,
+     CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
+         CLI_OPT_PROTECT | CLI_OPT_JSON,
+     cli_unprotect},
+    {"capacity", "", "Show who has room, and who would have none",
+     "What nodes have (Pacemaker's utilization), what runs there takes, and\n"
+     "which VMs would find no room if a node died; then the exit code is 5.",
+     0, 0, CLI_OPT_TIMEOUT | CLI_OPT_JSON, cli_capacity},
+    {"doctor", "", "Check the whole installation",
+     "Looks at the cluster, this node, and every VM's resource, vault and\n"
+     "LUNs; says what is wrong, what it means, and the command that mends it.\n"
+     "Changes nothing.  Exit code 5: warnings; 6: errors.",
+     0, 0, REACH | CLI_OPT_ALL | CLI_OPT_JSON, cli_doctor},
+    {"discover", "[URI]...", "List hypervisors and VMs, protected or not",
+     "Shows each VM's hardware, and what stands in the way of protecting it.\n"
+     "URI: libvirt's address of a hypervisor; without one this host's.\n"
+     "Changes nothing.",
+     0, G_MAXUINT, REACH | CLI_OPT_JSON, cli_discover},
     {"discard", "VM", "Drop a VM's saved state",
      "The VM's next start is a cold boot; what its memory held is lost.  Only\n"
      "a VM that is SAVED has a saved state.  Asks first on a terminal, needs\n"
@@ -63,6 +114,8 @@ const cli_command cli_commands[] = {
      1, 1, REACH | CLI_OPT_YES | CLI_OPT_JSON, cli_discard},
 };
 const size_t cli_n_commands = G_N_ELEMENTS(cli_commands);
+
+G_DEFINE_QUARK(quickmig - findings - quark, cli_findings)
 
 void
 cli_warn(const char *format, ...)
@@ -83,6 +136,8 @@ cli_exit_code(const GError *error)
         return CLI_EXIT_OK;
     if (error->domain == CLI_USAGE)
         return CLI_EXIT_USAGE;
+    if (error->domain == CLI_FINDINGS)
+        return error->code;
     if (error->domain != QM_ERROR)
         return CLI_EXIT_FAILURE;
     switch ((qm_error_code) error->code) {

@@ -10,23 +10,49 @@ src_cli_libqmcli_la_SOURCES = \
 	src/cli/check.c \
 	src/cli/check.h \
 	src/cli/cli.h \
+	src/cli/cmd-capacity.c \
 	src/cli/cmd-discard.c \
+	src/cli/cmd-discover.c \
+	src/cli/cmd-drain.c \
+	src/cli/cmd-doctor.c \
 	src/cli/cmd-history.c \
+	src/cli/cmd-hosts.c \
 	src/cli/cmd-jobs.c \
 	src/cli/cmd-move.c \
+	src/cli/cmd-plan.c \
+	src/cli/cmd-protect.c \
 	src/cli/cmd-status.c \
+	src/cli/cmd-unprotect.c \
 	src/cli/cmd-vault-create.c \
 	src/cli/cmd-vault.c \
 	src/cli/command.c \
+	src/cli/doctor-cluster.c \
+	src/cli/doctor-gather.c \
+	src/cli/doctor-node.c \
+	src/cli/doctor-secret.c \
+	src/cli/doctor-vm.c \
+	src/cli/doctor.c \
+	src/cli/doctor.h \
 	src/cli/editor.c \
 	src/cli/editor.h \
+	src/cli/hardware.c \
+	src/cli/hardware.h \
 	src/cli/look.c \
 	src/cli/moves.c \
 	src/cli/moves.h \
 	src/cli/options.c \
 	src/cli/options.h \
+	src/cli/outlook.c \
+	src/cli/outlook.h \
 	src/cli/output.c \
 	src/cli/output.h \
+	src/cli/protect-rate.c \
+	src/cli/protect.c \
+	src/cli/protect.h \
+	src/cli/preview.c \
+	src/cli/preview.h \
+	src/cli/protection.c \
+	src/cli/protection.h \
 	src/cli/reach.c \
 	src/cli/reach.h \
 	$(NULL)

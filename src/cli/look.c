@@ -5,7 +5,6 @@
  * any other: it hides nothing of the others.
  */
 #include "config.h"
-#include "domxml.h"
 #include "timeouts.h"
 #include "reach.h"
 
@@ -38,6 +37,7 @@ cli_look_free(cli_look *look)
         return;
     cli_target_free(look->target);
     g_ptr_array_unref(look->gates);
+    qm__domxml_free(look->dom);
     g_clear_error(&look->error);
     g_free(look);
 }
@@ -62,16 +62,15 @@ static bool
 look_at(const cli_options *o, cli_look *look, GError **error)
 {
     g_autoptr(qm_vault) vault = NULL;
-    g_autoptr(qm_domxml) dom = NULL;
     g_autofree char *xml = NULL;
 
     if (!cli_open(o, look->target, 0, &vault, error) ||
         !qm_vault_read_record(vault, &look->record, error) ||
         !qm_vault_read_xml(vault, &xml, error) ||
-        !qm__domxml_parse(xml, &dom, error))
+        !qm__domxml_parse(xml, &look->dom, error))
         return false;
     look->info = *qm_vault_get_info(vault);
-    look_at_gates(look, dom);
+    look_at_gates(look, look->dom);
     return true;
 }
 

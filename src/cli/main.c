@@ -7,11 +7,13 @@
 #include "config.h"
 #include <locale.h>
 #include "cli.h"
+#include "harden.h"
 
 int
 main(int argc, char **argv)
 {
     (void) argc;
+    qm__no_dumps();
     setlocale(LC_ALL, "");
     return cli_run(argv + 1);
 }

@@ -22,6 +22,8 @@ typedef struct {
     gboolean no_check; /* skip the checks of LUNs and sizes */
     gboolean yes;      /* do not ask */
     gboolean show_xml;
+    gboolean dry_run, restart, stopped;
+    gboolean all;        /* what is fine, too */
     char *xml;           /* file with a domain XML */
     char *connect;       /* libvirt URI; NULL: qemu:///system */
     char *vault;         /* vault address instead of the cluster's resources */
@@ -33,7 +35,9 @@ typedef struct {
     gboolean until_done; /* … until no move is left */
     char *mode;          /* of a move; NULL: as configured */
     gboolean no_precopy;
-    GStrv args; /* what is no option */
+    gint parallel;   /* moves at a time; 0: default */
+    gboolean script; /* print the commands that do the same */
+    GStrv args;      /* what is no option */
 } cli_options;
 
 void cli_options_free(cli_options *options);
@@ -56,6 +60,12 @@ typedef enum {
     CLI_OPT_WATCH = 1 << 12, /* and --until-done */
     CLI_OPT_NO_PRECOPY = 1 << 13,
     CLI_OPT_MODE = 1 << 14,
+    CLI_OPT_SCRIPT = 1 << 15,
+    CLI_OPT_PARALLEL = 1 << 16,
+    CLI_OPT_ALL = 1 << 24,
+    CLI_OPT_PROTECT = 1 << 25, /* --dry-run, --restart, --stopped */
+    CLI_OPT_NEW_VAULT = 1 << 26,
+    CLI_OPT_ANYWAY = 1 << 27,
 } cli_option_bit;
 
 /*

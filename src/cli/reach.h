@@ -7,6 +7,7 @@
  * From what the user named to an open vault.
  */
 #include <quickmig/vault.h>
+#include "domxml.h"
 #include "gate-client.h"
 #include "runtime.h"
 #include "options.h"
@@ -70,6 +71,7 @@ typedef struct {
     qm_record record;
     GPtrArray *gates;       /* cli_gate, one for each disk that has one */
     unsigned ungated_disks; /* protected by fencing only */
+    qm_domxml *dom;         /* the vault's domain XML */
     GError *error;          /* the vault cannot be read; the rest is empty */
 } cli_look;
 

@@ -8,19 +8,12 @@
  */
 #include "config.h"
 #include <string.h>
+#include "cib-read.h"
 #include "cluster-internal.h"
 #include "spawn.h"
 #include "xml-walk.h"
 
 #define CIB_TEXT "the cluster's configuration as printed by cibadmin"
-
-static xmlNode *
-template_of(xmlNode *root, const xmlNode *primitive)
-{
-    g_autofree char *id = qm__walk_get(primitive, "template");
-
-    return id != NULL ? qm__walk_find(root, "template", id) : NULL;
-}
 
 static bool
 is_ours(const xmlNode *node)
@@ -30,37 +23,15 @@ is_ours(const xmlNode *node)
            qm__walk_has(node, "type", "VirtualMachine");
 }
 
-/* Value of one parameter among @owner's instance_attributes; NULL: none. */
-static char *
-parameter_in(xmlNode *root, const xmlNode *owner, const char *name)
-{
-    for (xmlNode *set = owner->children; set != NULL; set = set->next) {
-        g_autofree char *ref = NULL;
-        xmlNode *shared = set;
-
-        if (!qm__walk_is(set, "instance_attributes"))
-            continue;
-        ref = qm__walk_get(set, "id-ref");
-        if (ref != NULL)
-            shared = qm__walk_find(root, "instance_attributes", ref);
-        if (shared == NULL)
-            continue;
-        for (xmlNode *pair = shared->children; pair != NULL; pair = pair->next)
-            if (qm__walk_is(pair, "nvpair") && qm__walk_has(pair, "name", name))
-                return qm__walk_get(pair, "value");
-    }
-    return NULL;
-}
-
 /* The resource's own value, else its template's. */
 static char *
 parameter(xmlNode *root, const xmlNode *primitive, const xmlNode *template,
           const char *name)
 {
-    char *value = parameter_in(root, primitive, name);
+    char *value = qm__cib_value(root, primitive, "instance_attributes", name);
 
     if (value == NULL && template != NULL)
-        value = parameter_in(root, template, name);
+        value = qm__cib_value(root, template, "instance_attributes", name);
     return value;
 }
 
@@ -74,6 +45,7 @@ resource_free(void *data)
     g_free(r->hypervisor);
     g_free(r->mode);
     g_free(r->downtime_limit);
+    g_free(r->image_secret);
     g_free(r->reconnect_limit);
     g_free(r);
 }
@@ -81,7 +53,7 @@ resource_free(void *data)
 static void
 add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
 {
-    const xmlNode *template = template_of(root, primitive);
+    const xmlNode *template = qm__cib_template(root, primitive);
     qm_resource *r;
 
     if (!is_ours(primitive) && !is_ours(template))
@@ -91,6 +63,7 @@ add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
     r->vault = parameter(root, primitive, template, "vault");
     r->hypervisor = parameter(root, primitive, template, "hypervisor");
     r->mode = parameter(root, primitive, template, "mode");
+    r->image_secret = parameter(root, primitive, template, "image_secret");
     r->downtime_limit = parameter(root, primitive, template, "downtime_limit");
     r->reconnect_limit =
         parameter(root, primitive, template, "reconnect_limit");
@@ -127,7 +100,7 @@ qm__cib_query(int64_t deadline, char **ret_xml, GError **error)
         g_set_error(error, QM_ERROR, QM_ERROR_IO,
                     "cannot read the cluster's configuration: %s (cibadmin, "
                     "exit %d)",
-                    g_strstrip(err), code);
+                    g_strdelimit(g_strstrip(err), "\r\n", ' '), code);
         return false;
     }
     *ret_xml = g_steal_pointer(&out);

@@ -19,6 +19,8 @@
  *   quickmig-mode-RESOURCE  private to attrd (no run of the scheduler): how
  *                           the next move from this node shall be made.  Who
  *                           sets it removes it.
+ *   quickmig-moving-RESOURCE  transient, on the node that a VM is copied ahead
+ *                           from: "to NODE", for people who look at crm_mon.
  */
 #include "config.h"
 #include <inttypes.h>
@@ -31,6 +33,7 @@
 #define ATTRIBUTE_BOOT     "quickmig-boot"
 #define ATTRIBUTE_RELEASED "quickmig-released-"
 #define ATTRIBUTE_MODE     "quickmig-mode-"
+#define ATTRIBUTE_MOVING   "quickmig-moving-"
 #define ATTRIBUTE_SHUTDOWN "shutdown" /* Pacemaker's own */
 #define EXIT_NO_SUCH       105        /* CRM_EX_NOSUCH: no such attribute */
 #define EXIT_CONFIG        78 /* CRM_EX_CONFIG: so attrd_updater 2.1.5 */
@@ -256,6 +259,31 @@ qm__cluster_set_mode(const char *resource, const char *node, const char *mode,
 
     return run_tool(argv, "tell how the VM shall be moved", deadline, NULL,
                     error);
+}
+
+bool
+qm__cluster_tell(const char *name, const char *value, int64_t deadline,
+                 GError **error)
+{
+    const char *argv[] = {"attrd_updater",
+                          "--name",
+                          name,
+                          value != NULL ? "--update" : "--delete",
+                          value,
+                          NULL};
+
+    return run_tool(argv, "set a node attribute", deadline, NULL, error);
+}
+
+bool
+qm__cluster_show_moving(const char *resource, const char *target,
+                        int64_t deadline, GError **error)
+{
+    g_autofree char *name = g_strconcat(ATTRIBUTE_MOVING, resource, NULL);
+    g_autofree char *text =
+        target != NULL ? g_strconcat("to ", target, NULL) : NULL;
+
+    return qm__cluster_tell(name, text, deadline, error);
 }
 
 bool

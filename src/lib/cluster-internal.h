@@ -51,6 +51,13 @@ bool qm__attribute_value(const char *line, char **ret_value);
 bool qm__boot_value_parse(const char *value, uint8_t *ret_boot,
                           int64_t *ret_time_us);
 
+/* cluster-capacity.c; pure parts. */
+char *qm__capacity_value(int64_t cpu, int64_t memory);
+/* May it be replaced?  @cpu, @memory: the node's utilization; @ours: what was
+ * written last; each may be NULL. */
+bool
+qm__capacity_is_ours(const char *cpu, const char *memory, const char *ours);
+
 /* cib.c.  The whole CIB, as this node has it. */
 bool qm__cib_query(int64_t deadline, char **ret_xml, GError **error);
 /* Pure part. */

@@ -368,6 +368,14 @@ qm__cluster_lag(qm_cluster *c)
     return c->lag;
 }
 
+void
+qm__cluster_totem(const qm_cluster *c, uint32_t *ret_token_ms,
+                  uint32_t *ret_consensus_ms)
+{
+    *ret_token_ms = c->list->token_ms;
+    *ret_consensus_ms = c->list->consensus_ms;
+}
+
 bool
 qm__cluster_node(qm_cluster *c, const char *name, qm_node *ret_node,
                  GError **error)

@@ -36,6 +36,9 @@ bool qm__cluster_remember(qm_cluster *c, GError **error);
 bool qm__cluster_lost(qm_cluster *c, char **ret_lost, GError **error);
 /* Token + consensus + margin, µs: how long membership may lag. */
 int64_t qm__cluster_lag(qm_cluster *c);
+/* What of it corosync is configured with, ms. */
+void qm__cluster_totem(const qm_cluster *c, uint32_t *ret_token_ms,
+                       uint32_t *ret_consensus_ms);
 
 /*
  * Is the record's owner surely gone?  Gone: fenced by Pacemaker since the
@@ -60,6 +63,13 @@ bool qm__cluster_publish_boot(qm_cluster *c, int64_t deadline, GError **error);
 bool qm__cluster_publish_released(qm_cluster *c, const uint8_t *vm_uuid,
                                   uint64_t generation, int64_t deadline,
                                   GError **error);
+/* Sets a transient attribute of this node; @value NULL: removes it. */
+bool qm__cluster_tell(const char *name, const char *value, int64_t deadline,
+                      GError **error);
+/* Shows in crm_mon that a VM of this node is being copied to @target; NULL:
+ * not any more. */
+bool qm__cluster_show_moving(const char *resource, const char *target,
+                             int64_t deadline, GError **error);
 /* How one move shall be made ("quick", "live"), told by whoever asks for it
  * to the node that the VM leaves.  @mode NULL: as the resource says. */
 bool qm__cluster_set_mode(const char *resource, const char *node,
@@ -67,6 +77,13 @@ bool qm__cluster_set_mode(const char *resource, const char *node,
 /* On this node.  @ret_mode NULL: nobody has said; caller frees. */
 bool qm__cluster_get_mode(const char *resource, int64_t deadline,
                           char **ret_mode, GError **error);
+/* Tells the others this node's initiator name, as long as it is up. */
+bool qm__cluster_publish_initiator(const char *name, int64_t deadline,
+                                   GError **error);
+/* Writes this node's capacity (vCPUs, MiB) as Pacemaker's utilization, unless
+ * an administrator has set another one. */
+bool qm__cluster_publish_capacity(const char *node, int64_t cpu, int64_t memory,
+                                  int64_t deadline, GError **error);
 /* Does Pacemaker shut this node down? */
 bool qm__cluster_shutting_down(qm_cluster *c, int64_t deadline,
                                bool *ret_shutting_down, GError **error);
@@ -80,7 +97,7 @@ typedef struct {
     char *id;    /* resource id */
     char *vault; /* parameters as configured; NULL: default */
     char *hypervisor;
-    char *mode, *downtime_limit, *reconnect_limit;
+    char *mode, *downtime_limit, *reconnect_limit, *image_secret;
 } qm_resource;
 
 /* Every ocf:quickmig:VirtualMachine in the CIB, as GPtrArray of qm_resource

@@ -239,6 +239,8 @@ add_disk(qm_domxml *d, xmlNodePtr disk, GHashTable *seen, GError **error)
     }
     if (!g_hash_table_add(seen, target)) /* owns it now */
         return invalid(error, "two disks have the target %s", target);
+    if (source != NULL && qm__xml_find(source->next, "source") != NULL)
+        return invalid(error, "disk %s: several <source> elements", target);
     if (source != NULL && qm__xml_is(disk, "type", "volume") &&
         qm__xml_is(source, "mode", "direct"))
         return invalid(error,
@@ -278,6 +280,16 @@ check_movable(xmlNodePtr device, GError **error)
 }
 
 static bool
+is_agent_channel(xmlNodePtr device)
+{
+    xmlNodePtr target = find_child(device, "target");
+
+    return strcmp((const char *) device->name, "channel") == 0 &&
+           target != NULL && qm__xml_is(target, "type", "virtio") &&
+           qm__xml_is(target, "name", "org.qemu.guest_agent.0");
+}
+
+static bool
 read_devices(qm_domxml *d, xmlNodePtr devices, GError **error)
 {
     g_autoptr(GHashTable) seen =
@@ -288,6 +300,8 @@ read_devices(qm_domxml *d, xmlNodePtr devices, GError **error)
             continue;
         if (!check_movable(n, error))
             return false;
+        if (is_agent_channel(n))
+            d->has_agent = true;
         if (strcmp((const char *) n->name, "disk") == 0 &&
             !add_disk(d, n, seen, error))
             return false;
@@ -379,6 +393,9 @@ read_domain(qm_domxml *d, xmlNodePtr root, GError **error)
         return false;
     if (devices == NULL)
         return invalid(error, "<devices> is missing");
+    /* libvirt takes the disks of all of them. */
+    if (qm__xml_find(devices->next, "devices") != NULL)
+        return invalid(error, "several <devices> elements");
     return read_devices(d, devices, error);
 }
 

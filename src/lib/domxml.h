@@ -27,6 +27,7 @@ typedef struct qm_domxml {
     GPtrArray *disks; /* qm_disk *: the gated ones */
     unsigned n_disks; /* all disks that are not cdrom/floppy */
     char *first_disk; /* target of the first such disk */
+    bool has_agent;   /* a channel for the QEMU guest agent */
 } qm_domxml;
 
 /* INVALID: does not parse, is not a domain, names no disk, an element that

@@ -7,6 +7,7 @@
 #include "config.h"
 #include <inttypes.h>
 #include <string.h>
+#include "crash.h"
 #include "engine.h"
 
 #define REVIVE_PAUSE (100 * QM_MS)
@@ -64,9 +65,12 @@ qm__disks_standby(qm_engine *e, int64_t deadline, GError **error)
     if (e->dom->disks->len > 0 &&
         !qm__vm_qemu_user(e->vm, deadline, &uid, &gid, error))
         return false;
-    for (guint i = 0; i < e->dom->disks->len; i++)
+    for (guint i = 0; i < e->dom->disks->len; i++) {
         if (!start_gate(e, disk_at(e, i), uid, gid, deadline, error))
             return about(disk_at(e, i), error);
+        QM_CRASH_POINT("gate-started");
+    }
+    QM_CRASH_POINT("gates-started");
     return true;
 }
 
@@ -80,7 +84,9 @@ qm__disks_acquire(qm_engine *e, bool hold, int64_t deadline, GError **error)
             !qm__gate_acquire(qm__engine_uuid(e), disk->target,
                               e->record.generation, hold, deadline, error))
             return about(disk, error);
+        QM_CRASH_POINT("disk-acquired");
     }
+    QM_CRASH_POINT("disks-acquired");
     return true;
 }
 
@@ -89,22 +95,28 @@ qm__disks_open(qm_engine *e, int64_t deadline, GError **error)
 {
     if (!qm__engine_need_xml(e, error))
         return false;
-    for (guint i = 0; i < e->dom->disks->len; i++)
+    for (guint i = 0; i < e->dom->disks->len; i++) {
         if (!disk_at(e, i)->read_only &&
             !qm__gate_open(qm__engine_uuid(e), disk_at(e, i)->target, deadline,
                            error))
             return about(disk_at(e, i), error);
+        QM_CRASH_POINT("disk-opened");
+    }
+    QM_CRASH_POINT("disks-opened");
     return true;
 }
 
 bool
 qm__disks_drain(qm_engine *e, int64_t deadline, GError **error)
 {
-    for (guint i = 0; i < e->dom->disks->len; i++)
+    for (guint i = 0; i < e->dom->disks->len; i++) {
         if (!disk_at(e, i)->read_only &&
             !qm__gate_drain(qm__engine_uuid(e), disk_at(e, i)->target, deadline,
                             error))
             return about(disk_at(e, i), error);
+        QM_CRASH_POINT("disk-drained");
+    }
+    QM_CRASH_POINT("disks-drained");
     return true;
 }
 
@@ -178,10 +190,14 @@ qm__disks_mend(qm_engine *e, int64_t deadline, GError **error)
 {
     bool mended = false;
 
+    if (!qm__engine_need_xml(e, error))
+        return false;
     for (guint i = 0; i < e->dom->disks->len; i++)
         if (!mend_gate(e, disk_at(e, i), deadline, &mended, error))
             return about(disk_at(e, i), error);
-    return !mended || revive(e, deadline, error);
+    /* One that holds its writes would hold up QEMU as a whole. */
+    return qm__disks_open(e, deadline, error) &&
+           (!mended || revive(e, deadline, error));
 }
 
 /* Without a domain a gate has nothing to write: one that does not end costs a

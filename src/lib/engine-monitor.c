@@ -12,9 +12,8 @@
 #define SETTLE_TIME (3 * QM_S) /* for an action to get past a contradiction */
 #define LOOK_AGAIN  (100 * QM_MS) /* meanwhile */
 
-/* Without waiting: an action under way must not hold up a probe. */
-static bool
-try_lock(qm_engine *e)
+bool
+qm__engine_try_lock(qm_engine *e)
 {
     g_autofree char *path = NULL;
     g_autoptr(GError) busy = NULL;
@@ -69,7 +68,7 @@ settle(qm_engine *e, GError **error)
 static bool
 look(qm_engine *e, bool *ret_running, GError **error)
 {
-    bool locked = try_lock(e);
+    bool locked = qm__engine_try_lock(e);
     qm_vm_state state;
     qm_facts facts;
     qm_decision d;

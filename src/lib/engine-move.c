@@ -9,6 +9,7 @@
 #include "config.h"
 #include <poll.h>
 #include <string.h>
+#include "crash.h"
 #include "engine.h"
 #include "worker.h"
 
@@ -45,7 +46,7 @@ preflight(qm_engine *e, const qm_node *target, GError **error)
 
     if (!qm__cluster_remember(e->cluster, error) ||
         !qm__cluster_is_member(e->cluster, target->id, &member, error) ||
-        !qm__engine_need_xml(e, error))
+        !qm__engine_need_xml(e, error) || !qm__engine_need_key(e, error))
         return false;
     if (!member) {
         g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
@@ -196,10 +197,14 @@ invite_target(qm_engine *e, const qm_node *target, GError **error)
         return qm__hints_check(e->hints, error);
     }
     g_strlcpy(offer.vault, e->params.vault, sizeof offer.vault);
+    g_strlcpy(offer.image_secret,
+              e->params.image_secret != NULL ? e->params.image_secret : "",
+              sizeof offer.image_secret);
     g_strlcpy(offer.hypervisor,
               e->params.hypervisor != NULL ? e->params.hypervisor : "",
               sizeof offer.hypervisor);
     qm__hints_offer(e->hints, &offer);
+    QM_CRASH_POINT("offered");
     return await_target(e, error);
 }
 
@@ -264,6 +269,7 @@ qm__engine_migrate_to(qm_engine *e, const char *target, GError **error)
         return false;
     qm__engine_done(e);
     qm__local_remove(qm_vault_get_url(e->vault));
+    QM_CRASH_POINT("note-removed");
     return true;
 }
 

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <string.h>
+#include "crash.h"
 #include "engine.h"
 #include "worker.h"
 
@@ -76,6 +77,16 @@ source_is_there(receiver *r, GError **error)
            refuse(r, "the cluster lost its source", error);
 }
 
+static void
+read_ahead(const receiver *r)
+{
+    int64_t age;
+    const qm_job *source = qm__hints_other(r->e->hints, &age);
+
+    if (r->reader != NULL && source != NULL)
+        qm__image_reader_is_there(r->reader, source->bytes);
+}
+
 static bool
 keep_going(void *opaque, GError **error)
 {
@@ -91,6 +102,7 @@ keep_going(void *opaque, GError **error)
     }
     if (!qm__hints_check(e->hints, error))
         return false;
+    read_ahead(r);
     if (!qm__passed(r->next_look))
         return true;
     r->next_look = qm__deadline_in(LOOK_EVERY);
@@ -166,10 +178,12 @@ prepare(receiver *r, GError **error)
 {
     qm_engine *e = r->e;
 
-    if (!qm__engine_need_xml(e, error) || !qm__engine_note(e, 0, error) ||
+    if (!qm__engine_need_xml(e, error) || !qm__engine_need_key(e, error) ||
+        !qm__engine_note(e, 0, error) ||
         !qm__disks_standby(e, qm__engine_call(e, e->t.end), error))
         return false;
     qm__hints_phase(e->hints, QM_PHASE_READY, NULL);
+    QM_CRASH_POINT("ready");
     return true;
 }
 
@@ -184,6 +198,7 @@ follow(receiver *r, qm_load *load, GError **error)
     if (!qm__engine_load(r->e, &following, load, error))
         return false;
     qm__hints_phase(r->e->hints, QM_PHASE_LOADED, NULL);
+    QM_CRASH_POINT("followed");
     return await_record(r, QM_STATE_SAVED, COMMIT_EVERY, COMMIT_AT_MOST, error);
 }
 

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+#include "crash.h"
 #include "engine.h"
 #include "stream.h"
 
@@ -28,6 +29,7 @@ qm__engine_boot(qm_engine *e, GError **error)
                       (qm__now() - began) / QM_MS);
     if (!qm__vm_create(e->vm, xml, qm__engine_call(e, e->t.end), error))
         return false;
+    QM_CRASH_POINT("booted");
     qm__engine_report(e, "boot",
                       "cold boot, generation %" PRIu64 ", %" PRIi64 " ms",
                       e->record.generation, (qm__now() - began) / QM_MS);
@@ -49,6 +51,7 @@ stream_in(qm_engine *e, const qm_following *following, qm_load *load,
     if (!qm__vault_image(e->vault, e->record.image_id, false, &store, error))
         return false;
     r = qm__image_reader_new(store, qm__engine_uuid(e), e->record.image_id);
+    qm__image_reader_decrypt(r, e->image_key);
     if (f->reader != NULL)
         *f->reader = r;
     ok = qm__fifo_connect(load->fifo, qm__vm_job_fd(load->job), e->t.work,
@@ -59,16 +62,18 @@ stream_in(qm_engine *e, const qm_following *following, qm_load *load,
         *f->reader = NULL;
     load->bytes = qm__image_read_bytes(r);
     qm__fifo_close(load->fifo);
+    QM_CRASH_POINT("image-fed");
     return ok;
 }
 
 /* What says that the image, or QEMU's taking it, is at fault: not the
- * storage, not the time. */
+ * storage, not the time, not the administrator's secret. */
 static bool
 is_image_fault(const GError *error)
 {
     return !g_error_matches(error, QM_ERROR, QM_ERROR_TIMEOUT) &&
            !g_error_matches(error, QM_ERROR, QM_ERROR_LOST) &&
+           !g_error_matches(error, QM_ERROR, QM_ERROR_KEY) &&
            !g_error_matches(error, QM_ERROR, QM_ERROR_CONFLICT);
 }
 
@@ -98,10 +103,13 @@ qm__engine_load(qm_engine *e, const qm_following *following, qm_load *load,
     GError *why = NULL;
 
     load->began = qm__now();
-    if (!qm__fifo_new(dir, QM_FIFO_RESTORE, &load->fifo, error) ||
+    load->image_id = e->record.image_id;
+    if (!qm__engine_need_key(e, error) ||
+        !qm__fifo_new(dir, QM_FIFO_RESTORE, &load->fifo, error) ||
         !qm__vm_restore_begin(e->vm, qm__fifo_path(load->fifo), NULL,
                               &load->job, error))
         return false;
+    QM_CRASH_POINT("load-begun");
     return stream_in(e, following, load, &why) ||
            load_failed(e, load, why, error);
 }
@@ -122,6 +130,7 @@ await_loaded(qm_engine *e, qm_load *load, GError **error)
 
     if (!qm__vm_job_wait(load->job, e->t.work, &why))
         return load_failed(e, load, why, error);
+    QM_CRASH_POINT("loaded");
     took = qm__now() - load->began;
     qm__engine_report(e, "load",
                       "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s",
@@ -169,7 +178,10 @@ paused_since(qm_engine *e, uint64_t saved_sequence)
 static bool
 resume(qm_engine *e, GError **error)
 {
-    return qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error);
+    if (!qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error))
+        return false;
+    QM_CRASH_POINT("resumed");
+    return true;
 }
 
 /* The image is stale from the guest's first write on.  Gates hold writes back
@@ -211,14 +223,15 @@ paused_about(qm_engine *e, int64_t committed)
 bool
 qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
 {
-    qm_figures figures = {0};
+    qm_figures figures = {.image_id = load->image_id};
     uint64_t saved = e->record.sequence;
     int64_t committed = e->record.time_us;
     int64_t taking = qm__now(), since;
     qm_decision d;
 
     if (!await_domain(e, load, error) ||
-        !qm__engine_transition(e, QM_EVENT_LOADED, NULL, e->t.end, &d, error) ||
+        !qm__engine_transition(e, QM_EVENT_LOADED, &figures, e->t.end, &d,
+                               error) ||
         !qm__disks_acquire(e, true, qm__engine_call(e, e->t.end), error))
         return false;
     qm__engine_report(e, "takeover", "vault and disks in %" PRIi64 " ms",

@@ -8,6 +8,7 @@
 #include "config.h"
 #include <inttypes.h>
 #include <poll.h>
+#include "crash.h"
 #include "engine.h"
 
 #define TARGET_FIRST QM_S /* how long a target that is taking over has */
@@ -19,6 +20,7 @@ resume_guest(qm_engine *e, GError **error)
     if (!qm__disks_open(e, qm__engine_call(e, e->t.end), error) ||
         !qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error))
         return false;
+    QM_CRASH_POINT("resumed-back");
     qm__engine_report(e, "rollback", "the guest goes on after %" PRIi64 " ms",
                       e->paused_at != 0 ? (qm__now() - e->paused_at) / QM_MS
                                         : 0);
@@ -43,6 +45,7 @@ roll_back(qm_engine *e, const char *why, bool *ret_committed, GError **error)
         return false;
     settled = qm__engine_transition(e, QM_EVENT_ROLLBACK, &figures,
                                     qm__engine_half(e), &d, error);
+    QM_CRASH_POINT("rolled-back");
     if (e->record.state == QM_STATE_SAVED && qm__vault_acquired(e->vault)) {
         g_clear_error(error);
         *ret_committed = true;
@@ -96,6 +99,7 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
             (uint32_t) (figures.pause_us / QM_MS);
         qm__hints_phase(e->hints, QM_PHASE_COMMITTED, NULL);
     }
+    QM_CRASH_POINT("committed");
     qm__engine_report(e, "commit",
                       "%" PRIu64 " bytes in %" PRIi64 " ms, %.0f MB/s", length,
                       figures.duration_us / QM_MS,
@@ -140,6 +144,23 @@ leave(qm_engine *e)
         qm__engine_report(e, "save", "leftover: %s", why->message);
 }
 
+/* What has to be put right before a guest can be saved.  Gates that died, or
+ * that hold writes back since a start was cut off: QEMU does not suspend a
+ * guest before its writes are done.  A guest that was saved by an action that
+ * was cut off: QEMU does not do that again before the guest has run in between.
+ * That image does not count any more: the record says SAVING with a new id. */
+static bool
+wake(qm_engine *e, GError **error)
+{
+    qm_vm_state state;
+
+    return qm__disks_mend(e, qm__engine_call(e, e->t.end), error) &&
+           qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state,
+                            error) &&
+           (state != QM_VM_PAUSED ||
+            qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error));
+}
+
 /* From the entry to SAVING up to the commit. */
 static bool
 save_image(qm_engine *e, const qm_node *target, int64_t deadline,
@@ -152,7 +173,7 @@ save_image(qm_engine *e, const qm_node *target, int64_t deadline,
     if (e->hints != NULL)
         qm__hints_phase(e->hints, paused ? QM_PHASE_PAUSED : QM_PHASE_COPY,
                         NULL);
-    return (!paused || qm__engine_suspend(e, error)) &&
+    return wake(e, error) && (!paused || qm__engine_suspend(e, error)) &&
            qm__engine_stream(e, target, deadline, &length, error) &&
            commit(e, length, began, error);
 }
@@ -165,8 +186,8 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
     GError *why = NULL;
     qm_decision d;
 
-    if (!qm__engine_need_xml(e, error) ||
-        !qm__disks_mend(e, qm__engine_call(e, deadline), error) ||
+    /* Without the key nothing is begun: never in the clear instead. */
+    if (!qm__engine_need_xml(e, error) || !qm__engine_need_key(e, error) ||
         !qm__engine_transition(e, QM_EVENT_MOVE, &figures, deadline, &d, error))
         return false;
     /* An earlier run, cut off, may have got as far as the commit: then its

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 #include <string.h>
+#include "crash.h"
 #include "engine.h"
 
 #define MAX_ROUNDS 8
@@ -55,7 +56,8 @@ wait_for_owner(qm_engine *e, GError **error)
     return true; /* right_to_start() decides */
 }
 
-/* RUNNING here, domain running, gates open or waiting to be: done. */
+/* RUNNING here, domain running, gates open, waiting to be, or to be started
+ * anew: done. */
 static bool
 is_running_here(qm_engine *e, bool *ret_running, GError **error)
 {
@@ -70,7 +72,7 @@ is_running_here(qm_engine *e, bool *ret_running, GError **error)
         return false;
     if (state != QM_VM_RUNNING)
         return true;
-    if (!qm__disks_open(e, qm__engine_call(e, e->t.end), error))
+    if (!qm__disks_mend(e, qm__engine_call(e, e->t.end), error))
         return false;
     *ret_running = true;
     return true;
@@ -86,6 +88,7 @@ qm__engine_note(qm_engine *e, uint64_t generation, GError **error)
     memcpy(note.uuid, qm__engine_uuid(e), QM_UUID_LEN);
     g_strlcpy(note.name, qm_vault_get_info(e->vault)->name, sizeof note.name);
     note.resource = g_strdup(e->resource);
+    note.image_secret = g_strdup(e->params.image_secret);
     note.disks = g_new0(char *, n + 1);
     for (guint i = 0; i < n; i++) {
         const qm_disk *disk = g_ptr_array_index(e->dom->disks, i);
@@ -94,13 +97,14 @@ qm__engine_note(qm_engine *e, uint64_t generation, GError **error)
     }
     ok = qm__local_write(qm_vault_get_url(e->vault), &note, error);
     qm__local_clear(&note);
+    QM_CRASH_POINT(generation == 0 ? "noted-begin" : "noted");
     return ok;
 }
 
 static bool
 resume_here(qm_engine *e, GError **error)
 {
-    return qm__disks_open(e, qm__engine_call(e, e->t.end), error) &&
+    return qm__disks_mend(e, qm__engine_call(e, e->t.end), error) &&
            qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error);
 }
 
@@ -108,10 +112,11 @@ resume_here(qm_engine *e, GError **error)
  * policy decides at once.  Any other failure is counted, and left to another
  * node while there are attempts. */
 static bool
-restore_failed(qm_engine *e, bool bad_image, GError *why, GError **error)
+restore_failed(qm_engine *e, uint64_t image_id, bool bad_image, GError *why,
+               GError **error)
 {
     g_autofree char *cause = g_strdup_printf("restore: %s", why->message);
-    qm_figures figures = {.cause = cause};
+    qm_figures figures = {.cause = cause, .image_id = image_id};
     g_autoptr(GError) also = NULL;
     qm_decision d;
 
@@ -144,6 +149,7 @@ restore_failed(qm_engine *e, bool bad_image, GError *why, GError **error)
 static bool
 carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
 {
+    uint64_t image_id = e->record.image_id;
     GError *why = NULL;
     bool bad_image = false;
 
@@ -156,11 +162,11 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
         if (qm__engine_restore(e, &bad_image, &why))
             return qm__engine_note(e, e->record.generation, error);
         *ret_settled = false;
-        return restore_failed(e, bad_image, why, error);
+        return restore_failed(e, image_id, bad_image, why, error);
     case QM_ACTION_RESUME:
         return resume_here(e, error);
     case QM_ACTION_OPEN_GATES:
-        return qm__disks_open(e, qm__engine_call(e, e->t.end), error);
+        return qm__disks_mend(e, qm__engine_call(e, e->t.end), error);
     default:
         *ret_settled = false;
         return true;

@@ -9,7 +9,9 @@
 #include "config.h"
 #include <inttypes.h>
 #include <string.h>
+#include "crash.h"
 #include "engine.h"
+#include "health.h"
 #include "reservation.h"
 
 #define PATIENCE (2 * QM_S) /* with libvirt's destroying */
@@ -41,7 +43,9 @@ qm__engine_clear(qm_engine *e, int64_t deadline, GError **error)
 {
     if (!qm__engine_destroy(e, qm__engine_uuid(e), deadline, error))
         return false;
+    QM_CRASH_POINT("destroyed");
     qm__disks_stop(e, qm__engine_call(e, deadline));
+    QM_CRASH_POINT("gates-ended");
     return true;
 }
 
@@ -64,21 +68,29 @@ power_off(qm_engine *e, const char *cause, GError **error)
     return true;
 }
 
-/* A guest that a save left paused could not hear the request. */
+/* A guest that a save left paused could not hear the request, and one whose
+ * start was cut off could not write before it goes. */
 static bool
 ask_guest(qm_engine *e, GError **error)
 {
     int64_t limit = MIN(e->t.fallback,
                         qm__deadline_in(e->params.shutdown_timeout_s * QM_S));
+    g_autoptr(GError) why = NULL;
     qm_vm_state state;
 
     qm__engine_report(e, "stop", "asking the guest to shut down");
+    if (!qm__disks_open(e, qm__engine_call(e, limit), &why))
+        qm__engine_report(e, "stop", "%s", why->message);
     if (!qm__vm_get_state(e->vm, qm__engine_call(e, limit), &state, error))
         return false;
-    if (state == QM_VM_PAUSED &&
-        (!qm__disks_open(e, qm__engine_call(e, limit), error) ||
-         !qm__vm_resume(e->vm, qm__engine_call(e, limit), error)))
-        return false;
+    if (state == QM_VM_PAUSED) {
+        if (why != NULL) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        if (!qm__vm_resume(e->vm, qm__engine_call(e, limit), error))
+            return false;
+    }
     return qm__vm_shutdown(e->vm, limit, error);
 }
 
@@ -121,12 +133,26 @@ save_fits(qm_engine *e)
     return false;
 }
 
+/* A guest that hangs would hang again after a restore. */
+static bool
+is_sound(qm_engine *e)
+{
+    qm_health health;
+
+    qm__health_read(qm__engine_uuid(e), e->record.generation, &health);
+    if (health.failed)
+        qm__engine_report(e, "stop",
+                          "the guest failed its health checks: it "
+                          "is not saved");
+    return !health.failed;
+}
+
 static bool
 power_down(qm_engine *e, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
-    if (e->params.stop_action == QM_STOP_SAVE && save_fits(e)) {
+    if (e->params.stop_action == QM_STOP_SAVE && is_sound(e) && save_fits(e)) {
         if (qm__engine_save(e, NULL, e->t.work, &why))
             return true;
         if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
@@ -199,6 +225,7 @@ stop_locked(qm_engine *e, GError **error)
         !qm__tombstone_set(qm__engine_uuid(e), e->record.image_id, error) ||
         !needs_barrier(e, &barrier, error))
         return false;
+    QM_CRASH_POINT("tombstoned");
     if (!barrier)
         return qm__engine_clear(e, e->t.end, error);
     return qm__engine_acquire(e, qm__right_own, qm__engine_half(e), error) &&
@@ -240,5 +267,6 @@ qm__engine_stop(qm_engine *e, GError **error)
     }
     qm__engine_done(e);
     qm__local_remove(qm_vault_get_url(e->vault));
+    QM_CRASH_POINT("note-removed");
     return true;
 }

@@ -11,14 +11,17 @@
 #include "config.h"
 #include <inttypes.h>
 #include <unistd.h>
+#include "crash.h"
 #include "engine.h"
 #include "worker.h"
 #include "stream.h"
 
-#define LOOK_AROUND   (200 * QM_MS) /* how often membership is looked at */
-#define LEAD_TIME     (15 * QM_MS)  /* how far before a follower */
-#define LEAD_MIN      (UINT64_C(2) << 20)  /* the same in bytes: at least, */
-#define LEAD_MAX      (UINT64_C(16) << 20) /* and at most */
+#define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
+#define LEAD_SHARE                                                             \
+    4 /* how far before a follower: this part of what is left                  \
+       */
+#define LEAD_MIN      (UINT64_C(2) << 20)  /* bytes: at least, */
+#define LEAD_MAX      (UINT64_C(32) << 20) /* and at most */
 #define WARM_TAKEN    (UINT64_C(5) << 20)  /* bytes the target has taken */
 #define WARM_BOUND    (UINT64_C(8) << 20)  /* bytes, until it has */
 #define WARM_AT_MOST  (2 * QM_S)
@@ -36,9 +39,10 @@ typedef struct {
     bool move;
     unsigned changes; /* of the live view, as reported */
     int64_t next_look, began;
-    int64_t waiting; /* pre-copied, since when; 0: not yet */
-    bool asked;      /* to come to the end */
-    bool warm;       /* the target has been waited for */
+    uint64_t left, left_at; /* bytes, as QEMU said; written at that time */
+    int64_t waiting;        /* pre-copied, since when; 0: not yet */
+    bool asked;             /* to come to the end */
+    bool warm;              /* the target has been waited for */
 } watch;
 
 /* --- looking around ------------------------------------------------------ */
@@ -79,6 +83,10 @@ look_at_live(watch *w, qm_job *job)
     }
     if (job == NULL)
         return;
+    if (view.progress.remaining != w->left) {
+        w->left = view.progress.remaining;
+        w->left_at = written;
+    }
     job->dirty_rate = view.progress.dirty_rate;
     job->expected_pause_ms = view.expected_pause_ms;
     if (view.progress.active)
@@ -135,7 +143,7 @@ keep_going(void *opaque, GError **error)
     if (w->e->live != NULL)
         look_at_live(w, job);
     if (h != NULL) {
-        job->bytes = qm__image_written(w->w);
+        job->bytes = qm__image_landed(w->w);
         job->rate = (uint64_t) ((double) job->bytes * QM_S / (double) took);
         qm__hints_progress(h);
         if (!qm__hints_check(h, error))
@@ -156,6 +164,8 @@ is_waiting(watch *w)
     if (!w->e->precopy || w->asked)
         return false;
     w->asked = qm__worker_asked(qm__engine_uuid(w->e));
+    if (w->asked)
+        QM_CRASH_POINT("precopy-asked");
     if (w->asked || w->waiting != 0)
         return !w->asked;
     qm__live_look(w->e->live, &view);
@@ -164,6 +174,7 @@ is_waiting(watch *w)
         return false;
     w->waiting = qm__now();
     qm__hints_phase(w->e->hints, QM_PHASE_WAIT, NULL);
+    QM_CRASH_POINT("precopy-waits");
     qm__engine_report(w->e, "precopy",
                       "%" PRIu64 " bytes copied, waiting for "
                       "Pacemaker",
@@ -171,14 +182,23 @@ is_waiting(watch *w)
     return true;
 }
 
-/* A target that follows is not left far behind: what it has yet to load when
- * the guest is paused prolongs the pause. */
+/* What a target that follows has yet to load when the guest is paused prolongs
+ * the pause.  So the nearer the end, the closer it has to be; before, distance
+ * is what keeps both sides busy. */
+static uint64_t
+lead(const watch *w)
+{
+    uint64_t since = qm__image_written(w->w) - w->left_at;
+    uint64_t left = w->left > since ? w->left - since : 0;
+
+    return CLAMP(left / LEAD_SHARE, LEAD_MIN, LEAD_MAX);
+}
+
 static uint64_t
 bound(void *opaque)
 {
     watch *w = opaque;
     const qm_job *target;
-    uint64_t lead;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
     if (w->e->hints == NULL || w->e->paused_at != 0)
@@ -191,8 +211,7 @@ bound(void *opaque)
     target = follower(w);
     if (target == NULL)
         return UINT64_MAX;
-    lead = qm__hints_job(w->e->hints)->rate * LEAD_TIME / QM_S;
-    return target->bytes + CLAMP(lead, LEAD_MIN, LEAD_MAX);
+    return target->bytes + lead(w);
 }
 
 /* --- streaming ----------------------------------------------------------- */
@@ -245,9 +264,14 @@ static bool
 finish_image(qm_engine *e, qm_vm_job *job, qm_image_writer *w, int64_t deadline,
              GError **error)
 {
-    return qm__disks_drain(e, qm__engine_call(e, deadline), error) &&
-           qm__vm_job_wait(job, deadline, error) &&
-           qm__image_write_last(w, deadline, error);
+    if (!qm__disks_drain(e, qm__engine_call(e, deadline), error) ||
+        !qm__vm_job_wait(job, deadline, error))
+        return false;
+    QM_CRASH_POINT("save-returned");
+    if (!qm__image_write_last(w, deadline, error))
+        return false;
+    QM_CRASH_POINT("image-whole");
+    return true;
 }
 
 /* The stream broke: libvirt's own words tell more than a closed pipe. */
@@ -311,6 +335,7 @@ run_stream(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, watch *w,
 
     if (!stream_out(fifo, job, w, deadline, error))
         return false;
+    QM_CRASH_POINT("stream-ended");
     ended = qm__now();
     if (e->live != NULL)
         qm__live_ended(e->live);
@@ -339,9 +364,14 @@ qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
         (runs && !begin_short(e, deadline, error)) ||
         !qm__vm_save_begin(e->vm, qm__fifo_path(fifo), runs, &job, error))
         return false;
+    QM_CRASH_POINT("save-begun");
     writer = qm__image_writer_new(store, qm__engine_uuid(e), e->record.image_id,
                                   e->params.compress);
     w.w = writer;
+    if (!qm__image_writer_encrypt(writer, e->image_key, error)) {
+        end_job(e, fifo, job, error);
+        return false;
+    }
     /* So that little is left to be made durable when the guest is paused. */
     if (live)
         qm__image_writer_flush_every(writer, FLUSH_EVERY);
@@ -361,6 +391,7 @@ qm__engine_suspend(qm_engine *e, GError **error)
     if (!qm__vm_suspend(e->vm, qm__engine_call(e, e->t.work), error))
         return false;
     e->paused_at = qm__now();
+    QM_CRASH_POINT("suspended");
     qm__engine_report(e, "suspend", "guest paused");
     return true;
 }

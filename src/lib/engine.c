@@ -9,6 +9,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <uuid/uuid.h>
+#include "crash.h"
 #include "engine.h"
 #include "stream.h"
 #include "worker.h"
@@ -106,7 +108,38 @@ qm__engine_close(qm_engine *e)
     g_clear_pointer(&e->dom, qm__domxml_free);
     g_clear_pointer(&e->url, qm_url_free);
     g_clear_pointer(&e->vault_secret, qm__secret_free);
+    g_clear_pointer(&e->image_key, qm__image_key_free);
     g_clear_pointer(&e->xml, g_free);
+}
+
+bool
+qm__engine_need_key(qm_engine *e, GError **error)
+{
+    const char *name = e->params.image_secret;
+    g_autoptr(GError) why = NULL;
+    char *secret = NULL;
+    uuid_t uuid;
+    bool ok;
+
+    if (name == NULL || e->image_key != NULL)
+        return true;
+    if (uuid_parse(name, uuid) != 0) {
+        g_set_error(error, QM_ERROR, QM_ERROR_KEY,
+                    "image_secret: \"%s\" is not a UUID", name);
+        return false;
+    }
+    ok = qm__vm_secret(e->vm, name, qm__engine_call(e, e->t.end), &secret,
+                       &why) &&
+         qm__image_key_new(secret, &e->image_key, &why);
+    qm__secret_free(secret);
+    if (ok)
+        return true;
+    /* Not the image's fault, and nothing that a second try here mends. */
+    if (g_error_matches(why, QM_ERROR, QM_ERROR_NOT_FOUND) ||
+        g_error_matches(why, QM_ERROR, QM_ERROR_INVALID))
+        why->code = QM_ERROR_KEY;
+    g_propagate_prefixed_error(error, g_steal_pointer(&why), "image_secret: ");
+    return false;
 }
 
 bool
@@ -165,6 +198,7 @@ qm__engine_lock(qm_engine *e, qm_worker_rule rule, int64_t deadline,
     if (!qm__runtime_prepare(uuid, error) ||
         !get_lock(e, path, rule, deadline, error))
         return false;
+    QM_CRASH_POINT("locked");
     qm__fifo_sweep(dir);
     /* The vault's deadline was that of its opening. */
     qm__vault_set_deadline(e->vault, qm__engine_call(e, e->t.end));
@@ -174,13 +208,18 @@ qm__engine_lock(qm_engine *e, qm_worker_rule rule, int64_t deadline,
 bool
 qm__engine_mark(qm_engine *e, GError **error)
 {
-    return qm__marker_set(qm__engine_uuid(e), e->action, error);
+    if (!qm__marker_set(qm__engine_uuid(e), e->action, error))
+        return false;
+    QM_CRASH_POINT("marked");
+    return true;
 }
 
 void
 qm__engine_done(qm_engine *e)
 {
+    QM_CRASH_POINT("ending");
     qm__marker_clear(qm__engine_uuid(e));
+    QM_CRASH_POINT("ended");
 }
 
 /* --- facts --------------------------------------------------------------- */
@@ -327,6 +366,7 @@ write_next(qm_engine *e, const qm_transition *row, qm_record *next,
 
     if (!qm_vault_write_record(e->vault, next, error))
         return false;
+    QM_CRASH_POINT_OF("record", qm_state_name(next->state));
     e->record = *next;
     entry.sequence = next->sequence;
     g_strlcpy(entry.node, qm__cluster_self(e->cluster)->name,
@@ -334,7 +374,25 @@ write_next(qm_engine *e, const qm_transition *row, qm_record *next,
     g_strlcpy(entry.cause, next->cause, sizeof entry.cause);
     /* The record counts; a history with a gap is no reason to fail. */
     (void) qm_vault_append_history(e->vault, &entry, &ignored);
+    QM_CRASH_POINT_OF("history", qm_state_name(next->state));
     return true;
+}
+
+/* What the caller knows better than what can be seen.  While an image was
+ * loaded here, another node may have run the VM and saved it again. */
+static void
+add_figures(qm_engine *e, qm_event event, const qm_figures *figures,
+            qm_facts *facts)
+{
+    if (figures->target != NULL)
+        facts->target = *figures->target;
+    facts->cause = figures->cause;
+    if (event == QM_EVENT_COMMIT)
+        facts->image_length = figures->bytes;
+    if (event == QM_EVENT_LOADED || event == QM_EVENT_RESTORE_FAILED)
+        facts->image = figures->image_id == e->record.image_id
+                           ? QM_IMAGE_COMPLETE
+                           : QM_IMAGE_INCOMPLETE;
 }
 
 /* One decision on the record as known, written. */
@@ -346,11 +404,7 @@ try_transition(qm_engine *e, qm_event event, const qm_figures *figures,
 
     if (!qm__engine_facts(e, &e->record, event, &facts, error))
         return false;
-    if (figures->target != NULL)
-        facts.target = *figures->target;
-    facts.cause = figures->cause;
-    if (event == QM_EVENT_COMMIT)
-        facts.image_length = figures->bytes;
+    add_figures(e, event, figures, &facts);
     qm_lifecycle_decide(&e->record, event, &facts, d);
     if (d->row->action == QM_ACTION_REFUSE) {
         g_set_error(error, QM_ERROR, QM_ERROR_REFUSED, "VM %s is %s%s%s: %s",

@@ -12,7 +12,7 @@
 #include "domxml.h"
 #include "gate-client.h"
 #include "hints.h"
-#include "image.h"
+#include "image-crypt.h"
 #include "live.h"
 #include "local.h"
 #include "runtime.h"
@@ -36,6 +36,11 @@ typedef struct {
     unsigned reconnect_limit_s;
     qm_mode mode;
     unsigned downtime_limit_ms;
+    const char *image_secret; /* UUID of a libvirt secret; NULL: none */
+    unsigned health_misses;
+    unsigned health_timeout_s;
+    unsigned health_grace_s;
+    const char *health_command; /* NULL: none */
 } qm_params;
 
 /* How the guest's memory gets into the vault. */
@@ -59,7 +64,8 @@ typedef struct {
     qm_cluster *cluster;
     qm_vault *vault;
     qm_url *url;
-    char *vault_secret; /* CHAP; NULL: none */
+    char *vault_secret;      /* CHAP; NULL: none */
+    qm_image_key *image_key; /* NULL: not yet, or none */
     qm_vm *vm;
     qm_domxml *dom;    /* parsed from the vault's XML; NULL: not yet */
     char *xml;         /* the vault's XML */
@@ -83,6 +89,8 @@ bool qm__engine_open(qm_engine *e, GError **error);
 void qm__engine_close(qm_engine *e);
 /* Reads and parses the vault's domain XML once. */
 bool qm__engine_need_xml(qm_engine *e, GError **error);
+/* Reads the secret of encrypted images once, where the resource has one. */
+bool qm__engine_need_key(qm_engine *e, GError **error);
 /* A new connection to libvirt, after a call that did not come back. */
 bool qm__engine_reconnect(qm_engine *e, const uint8_t *uuid, GError **error);
 /* What to do with a quickmigd worker that holds the VM's lock. */
@@ -93,6 +101,8 @@ typedef enum {
 /* Takes the VM's node lock. */
 bool qm__engine_lock(qm_engine *e, qm_worker_rule rule, int64_t deadline,
                      GError **error);
+/* Takes it if it is free: an action under way must not hold up a look. */
+bool qm__engine_try_lock(qm_engine *e);
 /* Sets the marker of an action under way; done: it came to its end. */
 bool qm__engine_mark(qm_engine *e, GError **error);
 void qm__engine_done(qm_engine *e);
@@ -122,6 +132,7 @@ typedef struct {
     int64_t pause_us;
     const qm_node *target; /* MOVE; NULL: none */
     const char *cause;     /* NULL: the row's own words */
+    uint64_t image_id;     /* LOADED, RESTORE_FAILED: of what was loaded here */
 } qm_figures;
 
 /* Decides on the record as known, and writes what comes next.  Needs the
@@ -138,8 +149,9 @@ bool
 qm__disks_acquire(qm_engine *e, bool hold, int64_t deadline, GError **error);
 bool qm__disks_open(qm_engine *e, int64_t deadline, GError **error);
 bool qm__disks_drain(qm_engine *e, int64_t deadline, GError **error);
-/* Starts gates that died, and waits until QEMU is back at them: requests that
- * it had not got answered are repeated, nothing is lost. */
+/* Opens all gates.  Starts those that died, and waits until QEMU is back at
+ * them: requests that it had not got answered are repeated, nothing is lost.
+ * Only while the record lets the guest write. */
 bool qm__disks_mend(qm_engine *e, int64_t deadline, GError **error);
 void qm__disks_stop(qm_engine *e, int64_t deadline);
 /* All gates owner of this generation and able to serve? */
@@ -171,6 +183,10 @@ bool qm__engine_vouched(qm_engine *e, GError **error);
 bool
 qm__engine_monitor(qm_engine *e, bool probe, bool *ret_running, GError **error);
 
+/* After a monitor that saw it run: does the guest answer?  UNSUPPORTED: it has
+ * no channel for that.  Other errors: it failed, as the parameters have it. */
+bool qm__engine_health(qm_engine *e, GError **error);
+
 /* --- parts of actions ---------------------------------------------------- */
 
 /* Destroys the domain; kills its QEMU where that hangs. */
@@ -194,6 +210,7 @@ typedef struct {
 typedef struct {
     struct qm_fifo *fifo;
     qm_vm_job *job;
+    uint64_t image_id;
     uint64_t bytes; /* of the log */
     int64_t began;
     bool bad_image; /* it failed through the image, or QEMU refuses it */

@@ -27,6 +27,7 @@ static const char *const names[] = {
     [QM_ERROR_BUSY] = "busy",
     [QM_ERROR_CANCELLED] = "cancelled",
     [QM_ERROR_INTERNAL] = "internal",
+    [QM_ERROR_KEY] = "key",
 };
 
 const char *

@@ -240,6 +240,13 @@ qm__gate_get_status(const uint8_t *uuid, const char *disk, int64_t deadline,
         .reconnects = number(o, "reconnects"),
         .written_bytes = number(o, "written_bytes"),
         .read_bytes = number(o, "read_bytes"),
+        .reads = number(o, "reads"),
+        .writes = number(o, "writes"),
+        .flushes = number(o, "flushes"),
+        .errors = number(o, "errors"),
+        .read_us = number(o, "read_us"),
+        .write_us = number(o, "write_us"),
+        .flush_us = number(o, "flush_us"),
     };
     g_strlcpy(ret_status->lun, text(o, "lun"), sizeof ret_status->lun);
     g_strlcpy(ret_status->reason, text(o, "reason"), sizeof ret_status->reason);

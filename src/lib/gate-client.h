@@ -15,7 +15,8 @@
  *   reconnecting|draining|drained|fenced","generation":G,"key":"0x…",
  *   "pid":P,"lun":"iscsi://…","client_pid":P,"clients":N,"in_flight":N,
  *   "waiting":N,"reads":N,"writes":N,"flushes":N,"errors":N,"read_bytes":N,
- *   "written_bytes":N,"reconnects":N,"reason":"…"}; it answers at once,
+ *   "written_bytes":N,"read_us":N,"write_us":N,"flush_us":N (from arrival to
+ *   answer, all together),"reconnects":N,"reason":"…"}; it answers at once,
  *   whatever the network does.
  * "acquire" and "drain" are answered when they have ended; asked again they
  *   wait for the same end.  Who already owns that generation has succeeded.
@@ -52,6 +53,8 @@ typedef struct {
     uint64_t generation, key;
     pid_t pid, client_pid; /* 0: none */
     uint64_t reconnects, written_bytes, read_bytes;
+    uint64_t reads, writes, flushes, errors; /* requests that ended */
+    uint64_t read_us, write_us, flush_us;    /* that they took, summed */
     char lun[512];    /* what it serves, iscsi://portal/iqn/lun */
     char reason[256]; /* fenced: why; else the last trouble */
 } qm_gate_status;

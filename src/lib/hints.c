@@ -6,11 +6,14 @@
 #include "timeouts.h"
 
 #define OPEN_AT_MOST (500 * QM_MS)
-/* The source is watched by people.  The target's position holds back the
- * source's writer: it is told more often, but not for every chunk. */
-#define TELL_SOURCE (250 * QM_MS)
-#define TELL_TARGET (5 * QM_MS)
-#define STEP_TARGET (UINT64_C(1) << 20) /* bytes */
+/* People are told now and then.  How far the source has written is how far its
+ * follower may read ahead.  Where that one stands holds back the source's
+ * writer: it is told most often, but not for every chunk; each message costs
+ * all nodes of the cluster. */
+#define TELL_PEOPLE (250 * QM_MS)
+#define TELL_SOURCE (5 * QM_MS)
+#define TELL_TARGET (50 * QM_MS)
+#define STEP        (UINT64_C(1) << 20) /* bytes */
 
 struct qm_hints {
     qm_peer *peer; /* NULL: nobody hears */
@@ -106,17 +109,24 @@ qm__hints_phase(qm_hints *h, qm_phase phase, const char *text)
     send(h, QM_MESSAGE_PROGRESS, NULL);
 }
 
+/* How often the other side wants to know. */
+static int64_t
+interval(const qm_hints *h)
+{
+    if (h->job.side == QM_SIDE_SOURCE)
+        return h->heard != 0 && h->other.phase == QM_PHASE_COPY ? TELL_TARGET
+                                                                : TELL_PEOPLE;
+    /* A paused guest's source waits for nobody. */
+    return h->other.phase < QM_PHASE_PAUSED ? TELL_SOURCE : TELL_PEOPLE;
+}
+
 void
 qm__hints_progress(qm_hints *h)
 {
     int64_t age = qm__now() - h->told;
-    bool due = age >= TELL_SOURCE;
 
-    /* A paused guest's source waits for nobody. */
-    if (h->job.side == QM_SIDE_TARGET && h->other.phase < QM_PHASE_PAUSED)
-        due |=
-            age >= TELL_TARGET && h->job.bytes - h->told_bytes >= STEP_TARGET;
-    if (due)
+    if (age >= TELL_PEOPLE ||
+        (age >= interval(h) && h->job.bytes - h->told_bytes >= STEP))
         send(h, QM_MESSAGE_PROGRESS, NULL);
 }
 

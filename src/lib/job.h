@@ -60,6 +60,7 @@ typedef struct {
 typedef struct {
     char vault[1024];
     char hypervisor[256];
+    char image_secret[64]; /* the name of one; empty: none */
     uint32_t reconnect_limit_s;
     uint32_t downtime_limit_ms;
     uint32_t timeout_ms; /* how long the move may take */

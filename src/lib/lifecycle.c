@@ -6,7 +6,7 @@
  * a node acts on a record only when it owns it, or nobody does, or the owner
  * surely is gone; generation rises exactly when ownership changes; the image
  * id rises at every entry to SAVING; after the commit the source never
- * resumes.
+ * resumes; what was loaded counts only while the record is about that image.
  */
 #include "config.h"
 #include <string.h>
@@ -197,12 +197,14 @@ static const qm_transition table[] = {
     STAY(SAVED, ROLLBACK, ANY, D_NONE, I_ANY, R_ANY, NONE,
          "it is committed already"),
     REFUSE(SAVED, ROLLBACK, "it is committed: it never resumes here"),
-    TAKE(SAVED, LOADED, ANY, D_PAUSED, I_ANY, R_ANY, RESTORING, TAKE_DISKS,
+    TAKE(SAVED, LOADED, ANY, D_PAUSED, I_WHOLE, R_ANY, RESTORING, TAKE_DISKS,
          "the image is loaded: take the disks"),
-    REFUSE(SAVED, LOADED, "the loaded domain is gone"),
+    REFUSE(SAVED, LOADED,
+           "the loaded domain is gone, or of an image that was replaced"),
     REFUSE(SAVED, RESUMED, "it is saved, not restored"),
-    GO(SAVED, RESTORE_FAILED, ANY, D_ANY, I_ANY, R_ANY, SAVED, AGAIN,
+    GO(SAVED, RESTORE_FAILED, ANY, D_ANY, I_WHOLE, R_ANY, SAVED, AGAIN,
        "the image could not be restored here"),
+    REFUSE(SAVED, RESTORE_FAILED, "the image was replaced meanwhile"),
     STAY(SAVED, POWERED_OFF, ANY, D_ANY, I_ANY, R_ANY, NONE, "it is saved"),
     GO(SAVED, DISCARD, ANY, D_ANY, I_ANY, R_ANY, OFF, NONE,
        "the saved state is dropped"),
@@ -235,15 +237,16 @@ static const qm_transition table[] = {
     REFUSE(RESTORING, MOVE, "it is not restored yet"),
     REFUSE(RESTORING, COMMIT, "it is committed already, and taken over"),
     REFUSE(RESTORING, ROLLBACK, "it is committed: it never resumes here"),
-    TAKE(RESTORING, LOADED, SELF | OLD | GONE, D_PAUSED, I_ANY, R_ANY,
+    TAKE(RESTORING, LOADED, SELF | OLD | GONE, D_PAUSED, I_WHOLE, R_ANY,
          RESTORING, TAKE_DISKS, "the image is loaded again: take the disks"),
-    REFUSE(RESTORING, LOADED, "another node is restoring it"),
+    REFUSE(RESTORING, LOADED, "another node is restoring it, or another image"),
     GO(RESTORING, RESUMED, SELF, D_HERE, I_ANY, R_ANY, RUNNING, OPEN_GATES,
        "it runs here: from the first write on the image is stale"),
     REFUSE(RESTORING, RESUMED, "it was taken over, or is gone"),
-    GO(RESTORING, RESTORE_FAILED, SELF | OLD | GONE, D_ANY, I_ANY, R_ANY,
+    GO(RESTORING, RESTORE_FAILED, SELF | OLD | GONE, D_ANY, I_WHOLE, R_ANY,
        SAVED, AGAIN, "the image could not be restored here"),
-    REFUSE(RESTORING, RESTORE_FAILED, "another node is restoring it"),
+    REFUSE(RESTORING, RESTORE_FAILED,
+           "another node is restoring it, or another image"),
     REFUSE(RESTORING, POWERED_OFF, "it is being restored"),
     REFUSE(RESTORING, DISCARD, "it is being restored"),
 };

@@ -42,6 +42,8 @@ qm__local_write(const char *url, const qm_local *local, GError **error)
     g_key_file_set_uint64(file, GROUP, "generation", local->generation);
     if (local->resource != NULL)
         g_key_file_set_string(file, GROUP, "resource", local->resource);
+    if (local->image_secret != NULL)
+        g_key_file_set_string(file, GROUP, "image_secret", local->image_secret);
     if (local->disks != NULL)
         g_key_file_set_string_list(file, GROUP, "disks",
                                    (const char *const *) local->disks,
@@ -83,6 +85,7 @@ qm__local_read(const char *url, qm_local *ret_local, GError **error)
     g_strlcpy(l.name, name, sizeof l.name);
     l.generation = g_key_file_get_uint64(file, GROUP, "generation", NULL);
     l.resource = g_key_file_get_string(file, GROUP, "resource", NULL);
+    l.image_secret = g_key_file_get_string(file, GROUP, "image_secret", NULL);
     l.disks = g_key_file_get_string_list(file, GROUP, "disks", NULL, NULL);
     *ret_local = l;
     return true;
@@ -165,6 +168,7 @@ void
 qm__local_clear(qm_local *local)
 {
     g_free(local->resource);
+    g_free(local->image_secret);
     g_strfreev(local->disks);
     memset(local, 0, sizeof *local);
 }

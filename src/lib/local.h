@@ -16,8 +16,9 @@ typedef struct {
     uint8_t uuid[QM_UUID_LEN];
     uint64_t generation; /* 0: not owner yet */
     char name[QM_NAME_MAX];
-    char *resource; /* the cluster resource that started it */
-    GStrv disks;    /* targets of the gated disks */
+    char *resource;     /* the cluster resource that started it */
+    GStrv disks;        /* targets of the gated disks */
+    char *image_secret; /* its parameter; NULL: none */
 } qm_local;
 
 bool qm__local_write(const char *url, const qm_local *local, GError **error);

@@ -13,12 +13,19 @@ quickmiginclude_HEADERS = \
 
 noinst_LTLIBRARIES += src/lib/libqmcore.la
 src_lib_libqmcore_la_SOURCES = \
+	src/lib/agent-reply.c \
+	src/lib/agent-reply.h \
 	src/lib/boot.c \
 	src/lib/bounded.c \
 	src/lib/bounded.h \
+	src/lib/capacity.c \
+	src/lib/capacity.h \
+	src/lib/cib-read.c \
+	src/lib/cib-read.h \
 	src/lib/cib.c \
 	src/lib/clock.c \
 	src/lib/cluster-attributes.c \
+	src/lib/cluster-capacity.c \
 	src/lib/cluster-fencing.c \
 	src/lib/cluster-gone.c \
 	src/lib/cluster-internal.h \
@@ -27,6 +34,7 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/codec.h \
 	src/lib/converge.c \
 	src/lib/converge.h \
+	src/lib/crash.h \
 	src/lib/crc32c.c \
 	src/lib/crc32c.h \
 	src/lib/domxml-gates.c \
@@ -34,6 +42,7 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/domxml.c \
 	src/lib/engine-blind.c \
 	src/lib/engine-disks.c \
+	src/lib/engine-health.c \
 	src/lib/engine-monitor.c \
 	src/lib/engine-move.c \
 	src/lib/engine-receive.c \
@@ -45,21 +54,44 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/engine.c \
 	src/lib/domxml.h \
 	src/lib/engine.h \
+	src/lib/eligible.c \
+	src/lib/eligible.h \
 	src/lib/error.c \
+	src/lib/facts.c \
+	src/lib/facts.h \
 	src/lib/gate-client-internal.h \
 	src/lib/gate-client.c \
 	src/lib/gate-client.h \
 	src/lib/gate-start.c \
+	src/lib/harden.c \
+	src/lib/harden.h \
+	src/lib/health.c \
+	src/lib/health.h \
 	src/lib/hints.c \
 	src/lib/hints.h \
+	src/lib/host.c \
+	src/lib/host.h \
 	src/lib/image-chunk.c \
 	src/lib/image-codec.c \
 	src/lib/image-codec.h \
+	src/lib/image-crypt.c \
+	src/lib/image-crypt.h \
 	src/lib/image-read.c \
 	src/lib/image-write.c \
 	src/lib/image.h \
+	src/lib/iscsi-login.c \
+	src/lib/iscsi-login.h \
+	src/lib/iscsi-pdu.h \
+	src/lib/iscsi-text.c \
+	src/lib/iscsi-text.h \
+	src/lib/iscsi-wire-in.c \
+	src/lib/iscsi-wire-internal.h \
+	src/lib/iscsi-wire.c \
+	src/lib/iscsi-wire.h \
 	src/lib/live.c \
 	src/lib/live.h \
+	src/lib/inventory.c \
+	src/lib/inventory.h \
 	src/lib/job.c \
 	src/lib/job.h \
 	src/lib/lifecycle.c \
@@ -69,18 +101,25 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/log.h \
 	src/lib/lun-command.c \
 	src/lib/lun-internal.h \
+	src/lib/lun-libiscsi.c \
+	src/lib/lun-link.h \
 	src/lib/lun-login.c \
 	src/lib/lun-probe.c \
 	src/lib/lun-sense.c \
 	src/lib/lun-sync.c \
+	src/lib/lun-wire.c \
 	src/lib/lun.c \
 	src/lib/lun.h \
 	src/lib/lun-watch.c \
 	src/lib/lun-watch.h \
+	src/lib/needs.c \
+	src/lib/needs.h \
 	src/lib/peer.c \
 	src/lib/peer.h \
 	src/lib/placement.c \
 	src/lib/placement.h \
+	src/lib/rating.c \
+	src/lib/rating.h \
 	src/lib/record.c \
 	src/lib/reservation.c \
 	src/lib/reservation.h \
@@ -97,6 +136,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/stream.h \
 	src/lib/timeouts.c \
 	src/lib/timeouts.h \
+	src/lib/told.c \
+	src/lib/told.h \
 	src/lib/url.c \
 	src/lib/vault-backend.h \
 	src/lib/vault-dir.c \
@@ -104,7 +145,10 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/vault-format.h \
 	src/lib/vault-lun.c \
 	src/lib/vault.c \
+	src/lib/vm-agent.c \
 	src/lib/vm-call.c \
+	src/lib/vm-define.c \
+	src/lib/vm-define.h \
 	src/lib/vm-host.c \
 	src/lib/vm-internal.h \
 	src/lib/vm-job.c \
@@ -117,11 +161,15 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/xml-walk.c \
 	src/lib/xml-walk.h \
 	$(NULL)
+if CRASH_POINTS
+src_lib_libqmcore_la_SOURCES += src/lib/crash.c
+endif
 src_lib_libqmcore_la_LIBADD = \
 	$(GLIB_LIBS) \
 	$(JSON_GLIB_LIBS) \
 	$(LIBXML_LIBS) \
 	$(LZ4_LIBS) \
+	$(CRYPTO_LIBS) \
 	$(UUID_LIBS) \
 	$(COROSYNC_LIBS) \
 	$(PACEMAKER_LIBS) \

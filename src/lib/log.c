@@ -97,6 +97,12 @@ qm__log_init(const char *program, gboolean to_stderr)
     g_mutex_unlock(&sinks.lock);
 }
 
+int
+qm__log_fd(void)
+{
+    return sinks.file;
+}
+
 void
 qm__log_set_context(const char *vm, const char *node)
 {

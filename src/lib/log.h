@@ -21,6 +21,8 @@ typedef enum {
 
 /* @program: "VirtualMachine", "quickmig-gate".  Call once at start. */
 void qm__log_init(const char *program, gboolean to_stderr);
+/* Where a signal handler can write its last line; -1: nowhere. */
+int qm__log_fd(void);
 void qm__log_set_context(const char *vm, const char *node);
 void qm__log_set_level(qm_log_level level); /* default QM_LOG_INFO */
 void qm__log(qm_log_level level, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
+#include "crash.h"
 #include "lun-internal.h"
 #include "reservation.h"
 
@@ -295,18 +296,18 @@ typedef struct {
 } reset_call;
 
 static void
-on_reset(struct iscsi_context *iscsi, int status, void *data, void *opaque)
+on_reset(void *opaque, bool ok, int response)
 {
     reset_call *call = opaque;
     qm_lun *lun = call->lun;
 
-    if (lun->iscsi == NULL) {
+    if (lun->link == NULL) {
         /* being torn down */
-    } else if (status != SCSI_STATUS_GOOD || data == NULL) {
-        qm__lun_lose(lun, iscsi_get_error(iscsi));
+    } else if (!ok) {
+        qm__lun_link_lost(lun);
     } else {
         lun->reset_answered = call->number;
-        lun->reset_response = (int) *(const uint32_t *) data;
+        lun->reset_response = response;
     }
     g_free(call);
 }
@@ -317,11 +318,10 @@ send_reset(qm_lun *lun)
     reset_call *call = g_new(reset_call, 1);
 
     *call = (reset_call){.lun = lun, .number = ++lun->resets};
-    if (iscsi_task_mgmt_async(lun->iscsi, lun->number, ISCSI_TM_LUN_RESET,
-                              UINT32_MAX, 0, on_reset, call) == 0)
+    if (lun->link->ops->reset_lun(lun->link, on_reset, call))
         return;
     g_free(call);
-    qm__lun_lose(lun, iscsi_get_error(lun->iscsi));
+    qm__lun_link_lost(lun);
     qm__lun_fail(lun);
 }
 
@@ -383,6 +383,7 @@ reset(qm_lun *lun, uint64_t key, int64_t deadline, GError **error)
         g_propagate_error(error, why);
         return false;
     }
+    QM_CRASH_POINT("lun-reset");
     return check_response(lun, error) && qm__lun_absorb(lun, deadline, error);
 }
 
@@ -411,6 +412,7 @@ register_key(qm_lun *lun, uint16_t node_id, int64_t deadline, uint64_t *ret_key,
                       state.keys->len, ret_key, error) &&
          pr_out(lun, OUT_REGISTER_AND_IGNORE, "registering at", 0, *ret_key,
                 deadline, error);
+    QM_CRASH_POINT("lun-registered");
     qm__pr_state_clear(&state);
     return ok;
 }
@@ -499,8 +501,10 @@ become_holder(qm_lun *lun, uint64_t key, qm_pr_right right, void *opaque,
 
     if (read_holder(lun, deadline, &observed, error) &&
         check_ours(lun, &observed, error) && right(opaque, error) &&
-        take(lun, key, &observed, deadline, error))
+        take(lun, key, &observed, deadline, error)) {
+        QM_CRASH_POINT("lun-reserved");
         return true;
+    }
     if (observed.holder != key)
         unregister(lun, key, deadline);
     return false;
@@ -519,6 +523,7 @@ qm__pr_acquire(qm_lun *lun, uint16_t node_id, qm_pr_right right, void *opaque,
         !reset(lun, key, deadline, error) ||
         !remove_others(lun, key, deadline, error))
         return false;
+    QM_CRASH_POINT("lun-acquired");
     *ret_key = lun->key = key;
     return true;
 }

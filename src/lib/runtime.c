@@ -437,3 +437,18 @@ qm__settled_get(const uint8_t *uuid)
         return 0;
     return then;
 }
+
+bool
+qm__note_write(const uint8_t *uuid, const char *name, const char *text,
+               GError **error)
+{
+    return replace_file(uuid, name, text, error);
+}
+
+char *
+qm__note_read(const uint8_t *uuid, const char *name)
+{
+    char *text = NULL;
+
+    return read_file(uuid, name, &text, NULL) ? text : NULL;
+}

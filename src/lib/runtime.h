@@ -9,6 +9,7 @@
  *   vm/UUID/action     marker: an action is (or was cut off) under way
  *   vm/UUID/tombstone  image id that must not be revived here
  *   vm/UUID/settled    when a move that failed was settled with Pacemaker
+ *   vm/UUID/health     what the guest's agent answered last; see health.h
  *   gate/UUID-vda.sock      NBD, owned by QEMU's user, 0600
  *   gate/UUID-vda.control   control socket, root, 0600
  *   lun/…              one login a node and LUN (lock files)
@@ -52,5 +53,11 @@ bool qm__tombstone_is_set(const uint8_t *uuid, uint64_t image_id);
 bool qm__settled_set(const uint8_t *uuid, int64_t now, GError **error);
 /* 0: never. */
 int64_t qm__settled_get(const uint8_t *uuid);
+
+/* A small text (below 256 bytes) of this VM's.  Write only under its lock. */
+bool qm__note_write(const uint8_t *uuid, const char *name, const char *text,
+                    GError **error);
+/* NULL: none, or it cannot be read.  Caller frees. */
+char *qm__note_read(const uint8_t *uuid, const char *name);
 
 #endif

@@ -38,6 +38,7 @@
 #include <crm/common/ipc.h>
 #include <crm/common/ipc_controld.h>
 #include "bounded.h"
+#include "crash.h"
 #include "placement.h"
 #include "runtime.h"
 #include "settle.h"
@@ -253,9 +254,11 @@ qm__settle_move(qm_cluster *c, const uint8_t *uuid, const char *resource,
     }
     if (!clear_wish(uuid, resource, self, deadline, &cleared, error))
         return false;
+    QM_CRASH_POINT("wish-cleared");
     forget_arrival(self, resource, deadline);
     if (!ask_for_refresh(self, resource, deadline, error))
         return false;
+    QM_CRASH_POINT("refreshed");
     *ret_text = g_strdup_printf("the VM stays: Pacemaker will look again; %s%s",
                                 *cleared != '\0' ? "cleared the constraint "
                                                  : "no constraint",

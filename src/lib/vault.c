@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
+#include "crash.h"
 #include "timeouts.h"
 #include "vault-backend.h"
 #include "vault-format.h"
@@ -178,6 +179,7 @@ write_copies(qm_vault *v, const qm_record *record, GError **error)
                        sizeof buf, error))
         return false;
     v->record_copy = older;
+    QM_CRASH_POINT_OF("record-half", qm_state_name(record->state));
     return v->ops->write(v->backend, QM_AREA_RECORD, (unsigned) (1 - older),
                          buf, sizeof buf, error);
 }

@@ -48,6 +48,11 @@ bool qm__vm_destroy(qm_vm *vm, int64_t deadline, GError **error);
  * command line tells.  Returns how many there were.  libvirt has to be asked
  * all the same, afterwards. */
 unsigned qm__vm_kill(const uint8_t *uuid);
+/* One command of the QEMU guest agent's, as JSON.  Within @deadline, and the
+ * agent has until then to answer.  UNSUPPORTED: the domain has no channel for
+ * it.  @ret_reply: as the guest wrote it, to be trusted in nothing. */
+bool qm__vm_agent(qm_vm *vm, const char *command, int64_t deadline,
+                  char **ret_reply, GError **error);
 /* Asks the guest to shut down, repeats the request, waits until it is off.
  * TIMEOUT when it did not obey. */
 bool qm__vm_shutdown(qm_vm *vm, int64_t deadline, GError **error);

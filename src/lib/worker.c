@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "crash.h"
 #include "runtime.h"
 #include "timeouts.h"
 #include "worker.h"
@@ -53,8 +54,10 @@ qm__worker_register(const uint8_t *uuid, const char *target, GError **error)
 
     (void) unlink(go); /* of a worker that was killed */
     if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
-                                 0600, &why))
+                                 0600, &why)) {
+        QM_CRASH_POINT("registered");
         return true;
+    }
     g_set_error(error, QM_ERROR, QM_ERROR_IO, "%s", why->message);
     return false;
 }

@@ -7,8 +7,14 @@ src_node_quickmigd_SOURCES = \
 	src/node/events.c \
 	src/node/events.h \
 	src/node/main.c \
+	src/node/metrics.c \
 	src/node/moves.c \
 	src/node/node.h \
+	src/node/publish.c \
+	src/node/survey-past.c \
+	src/node/survey-read.c \
+	src/node/survey.c \
+	src/node/survey.h \
 	src/node/worker.c \
 	$(NULL)
 src_node_quickmigd_CFLAGS = $(AM_CFLAGS) $(PIE_CFLAGS)

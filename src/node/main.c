@@ -15,10 +15,14 @@
 #include "node.h"
 #include "runtime.h"
 #include "timeouts.h"
+#include "harden.h"
 
 #define EXIT_BAD_USE 2
+/* The agent holds the lock for a moment when it looks who has it. */
+#define SEAT_AT_MOST (2 * QM_S)
 #define OPEN_AT_MOST (5 * QM_S)
-#define TRY_AGAIN_S  2 /* while corosync is away */
+#define TRY_AGAIN_S  2  /* while corosync is away */
+#define SURVEY_S     30 /* between surveys */
 
 typedef struct {
     GMainLoop *loop;
@@ -27,7 +31,8 @@ typedef struct {
     guint watch;   /* of its descriptor */
     qm_moves *moves;
     qm_events *events; /* NULL: this node's name is not known yet */
-    bool foreground, receive, send;
+    bool surveying;    /* one is under way */
+    bool foreground, receive, send, survey;
 } node;
 
 static gboolean take_seat(gpointer data);
@@ -70,6 +75,8 @@ open_seat(node *n, GError **error)
     n->moves = qm__moves_new(qm__cluster_self(cluster)->id);
     qm__log_set_context(NULL, qm__cluster_self(cluster)->name);
     if (n->events == NULL)
+        qm__publish_host(qm__cluster_self(cluster)->name);
+    if (n->events == NULL)
         n->events = qm__events_new(qm__cluster_self(cluster)->name);
     return true;
 }
@@ -90,6 +97,37 @@ take_seat(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static void
+survey_ended(GPid pid, gint status, gpointer data)
+{
+    ((node *) data)->surveying = false;
+    g_spawn_close_pid(pid);
+}
+
+/* See survey.c; one at a time. */
+static gboolean
+survey(gpointer data)
+{
+    node *n = data;
+    char program[] = "/proc/self/exe", name[] = "quickmigd";
+    char option[] = "--survey";
+    char *argv[] = {program, name, option, NULL};
+    g_autoptr(GError) error = NULL;
+    GPid pid;
+
+    if (n->surveying || n->peer == NULL)
+        return G_SOURCE_CONTINUE;
+    if (g_spawn_async("/", argv, NULL,
+                      G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_FILE_AND_ARGV_ZERO,
+                      NULL, NULL, &pid, &error)) {
+        n->surveying = true;
+        (void) g_child_watch_add(pid, survey_ended, n);
+    } else {
+        qm__warning("no survey: %s", error->message);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean
 on_signal(gpointer data)
 {
@@ -104,7 +142,8 @@ serve(node *n)
     g_autoptr(GError) error = NULL;
 
     if (!qm__runtime_prepare(NULL, &error) ||
-        !qm__lock_take(path, "this node", 0, &n->lock, &error)) {
+        !qm__lock_take(path, "this node", qm__deadline_in(SEAT_AT_MOST),
+                       &n->lock, &error)) {
         qm__error("%s", error->message);
         return EXIT_FAILURE;
     }
@@ -114,6 +153,8 @@ serve(node *n)
     (void) g_unix_signal_add(SIGINT, on_signal, n);
     if (take_seat(n) == G_SOURCE_CONTINUE)
         (void) g_timeout_add_seconds(TRY_AGAIN_S, take_seat, n);
+    (void) g_timeout_add_seconds(SURVEY_S, survey, n);
+    (void) survey(n);
     g_main_loop_run(n->loop);
     qm__notice("ends");
     leave_seat(n);
@@ -135,13 +176,10 @@ static const char help[] =
     "  -V, --version     print the version and exit\n";
 
 static const struct option options[] = {
-    {"foreground", no_argument, NULL, 'f'},
-    {"debug", no_argument, NULL, 'd'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {"receive", no_argument, NULL, 'r'},
-    {"send", no_argument, NULL, 's'},
-    {NULL, 0, NULL, 0},
+    {"foreground", no_argument, NULL, 'f'}, {"debug", no_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},       {"version", no_argument, NULL, 'V'},
+    {"receive", no_argument, NULL, 'r'},    {"send", no_argument, NULL, 's'},
+    {"survey", no_argument, NULL, 'v'},     {NULL, 0, NULL, 0},
 };
 
 /* Returns -1 to go on, else the exit code. */
@@ -163,6 +201,9 @@ parse_options(node *n, int argc, char **argv)
             break;
         case 's':
             n->send = true;
+            break;
+        case 'v':
+            n->survey = true;
             break;
         case 'h':
             (void) fputs(help, stdout);
@@ -190,10 +231,13 @@ main(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    qm__no_dumps();
     (void) umask(077);
     qm__log_init("quickmigd", n.foreground);
     if (n.receive || n.send)
         return qm__worker_main(n.send);
+    if (n.survey)
+        return qm__survey_main();
     if (!n.foreground && daemon(0, 0) < 0) {
         perror("quickmigd: cannot go to the background");
         return EXIT_FAILURE;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <glib.h>
 #include <glib-unix.h>
+#include "crash.h"
 #include "log.h"
 #include "node.h"
 
@@ -21,6 +22,7 @@ typedef struct {
     GPid pid;
     uint8_t uuid[QM_UUID_LEN];
     uint64_t image_id; /* 0: a pre-copy */
+    char *resource;    /* of a pre-copy */
 } child;
 
 struct qm_moves {
@@ -56,7 +58,10 @@ child_ended(GPid pid, gint status, gpointer data)
 
     if (c->moves != NULL)
         g_ptr_array_remove_fast(c->moves->children, c);
+    if (c->resource != NULL && !g_spawn_check_wait_status(status, NULL))
+        qm__node_show_moving(c->resource, NULL); /* it may not have */
     g_spawn_close_pid(pid);
+    g_free(c->resource);
     g_free(c);
 }
 
@@ -103,9 +108,11 @@ spawn(const char *option, const qm_message *m, GPid *ret_pid, GError **error)
                     g_strerror(errno));
         return false;
     }
+    QM_CRASH_POINT("offer-heard");
     ok = g_spawn_async_with_fds(
         "/", argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_FILE_AND_ARGV_ZERO,
         leave_session, NULL, ret_pid, fds[0], -1, -1, error);
+    QM_CRASH_POINT("worker-spawned");
     if (ok && !hand_over(fds[1], m))
         (void) kill(*ret_pid, SIGKILL); /* it is ours, and not reaped yet */
     (void) close(fds[0]);
@@ -134,6 +141,7 @@ start(qm_moves *moves, const qm_message *m, bool send)
     c->moves = moves;
     c->pid = pid;
     c->image_id = send ? 0 : m->job.image_id;
+    c->resource = send ? g_strdup(m->job.resource) : NULL;
     memcpy(c->uuid, m->job.uuid, QM_UUID_LEN);
     g_ptr_array_add(moves->children, c);
     (void) g_child_watch_add(pid, child_ended, c);

@@ -15,6 +15,19 @@
  * standard input, exit code 0: the move came to its end. */
 int qm__worker_main(bool send);
 
+/* For crm_mon; @target NULL: it is over. */
+void qm__node_show_moving(const char *resource, const char *target);
+
+/* --- publish.c --- */
+
+/* In the background, once a start: what this host is. */
+void qm__publish_host(const char *node);
+
+/* --- survey.c: a process, too --- */
+
+/* What `quickmigd --survey` does; see there. */
+int qm__survey_main(void);
+
 /* --- moves.c: starts workers, in the daemon --- */
 
 typedef struct qm_moves qm_moves;

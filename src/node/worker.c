@@ -18,6 +18,8 @@
 
 #define TIMEOUT_DEFAULT 300000 /* ms, where the message names none */
 
+#define SHOW_AT_MOST (2 * QM_S)
+
 typedef struct {
     const char *what;
     int64_t began;
@@ -53,6 +55,17 @@ read_message(qm_message *ret_message, GError **error)
     return qm__message_from_json(text, have, ret_message, error);
 }
 
+void
+qm__node_show_moving(const char *resource, const char *target)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (resource != NULL && *resource != '\0' &&
+        !qm__cluster_show_moving(resource, target,
+                                 qm__deadline_in(SHOW_AT_MOST), &why))
+        qm__info("%s", why->message); /* only people would see it */
+}
+
 static void
 set_params(qm_engine *e, const qm_message *m)
 {
@@ -60,6 +73,8 @@ set_params(qm_engine *e, const qm_message *m)
 
     e->params.vault = o->vault;
     e->params.hypervisor = o->hypervisor[0] != '\0' ? o->hypervisor : NULL;
+    e->params.image_secret =
+        o->image_secret[0] != '\0' ? o->image_secret : NULL;
     e->params.reconnect_limit_s = o->reconnect_limit_s;
     e->params.restore_attempts = 1;
     e->params.compress = QM_CODEC_AUTO;
@@ -68,6 +83,18 @@ set_params(qm_engine *e, const qm_message *m)
     e->resource = m->job.resource[0] != '\0' ? m->job.resource : NULL;
     qm__timeouts_for(o->timeout_ms != 0 ? o->timeout_ms : TIMEOUT_DEFAULT,
                      e->began, &e->t);
+}
+
+/* Pacemaker knows nothing of a copy made ahead of its move. */
+static bool
+copy_ahead(qm_engine *e, const qm_message *m, GError **error)
+{
+    bool ok;
+
+    qm__node_show_moving(e->resource, m->job.target_name);
+    ok = qm__engine_precopy(e, m->job.target_name, error);
+    qm__node_show_moving(e->resource, NULL);
+    return ok;
 }
 
 static bool
@@ -84,8 +111,7 @@ run(worker *w, bool send, const qm_message *m, GError **error)
     if (ok) {
         qm__log_set_context(qm_vault_get_info(e.vault)->name,
                             qm__cluster_self(e.cluster)->name);
-        ok = send ? qm__engine_precopy(&e, m->job.target_name, error)
-                  : qm__engine_receive(&e, m, error);
+        ok = send ? copy_ahead(&e, m, error) : qm__engine_receive(&e, m, error);
     }
     qm__engine_close(&e);
     return ok;

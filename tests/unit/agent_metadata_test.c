@@ -102,7 +102,8 @@ check_parameter(xmlNode *node, const qm_parameter *p)
     check_attribute(node, "unique", ""); /* OCF 1.0's word */
     check_text(node, "longdesc");
     check_text(node, "shortdesc");
-    check_attribute(content, "type", p->type);
+    check_attribute(content, "type",
+                    strcmp(p->type, "uuid") == 0 ? "string" : p->type);
     check_attribute(content, "default",
                     p->default_value != NULL ? p->default_value : "");
     if (p->choices != NULL)
@@ -171,6 +172,15 @@ test_actions(void **state)
     assert_null(node);
 }
 
+/* Of a parameter without a default. */
+static const char *
+example(const char *name)
+{
+    return strcmp(name, "image_secret") == 0
+               ? "5ca1ab1e-0000-4000-8000-00000000beef"
+               : "/srv/vaults/vm1";
+}
+
 /* What the meta-data calls a default or a choice the parser takes. */
 static void
 test_defaults_parse(void **state)
@@ -181,9 +191,8 @@ test_defaults_parse(void **state)
          node != NULL; node = next_named(node->next, "parameter")) {
         g_autofree char *name = attribute(node, "name");
         g_autofree char *value = attribute(child(node, "content"), "default");
-        g_autofree char *variable =
-            g_strdup_printf("OCF_RESKEY_%s=%s", name,
-                            *value != '\0' ? value : "/srv/vaults/vm1");
+        g_autofree char *variable = g_strdup_printf(
+            "OCF_RESKEY_%s=%s", name, *value != '\0' ? value : example(name));
         char *environment[] = {(char *) "OCF_RESKEY_vault=/srv/vaults/vm1",
                                variable, NULL};
         qm_params p;

@@ -55,6 +55,30 @@ test_defaults(void **state)
     assert_int_equal(p.shutdown_timeout_s, 60);
     assert_int_equal(p.compress, QM_CODEC_AUTO);
     assert_int_equal(p.reconnect_limit_s, 120);
+    assert_null(p.image_secret);
+    assert_int_equal(p.health_misses, 3);
+    assert_int_equal(p.health_timeout_s, 5);
+    assert_int_equal(p.health_grace_s, 300);
+    assert_null(p.health_command);
+}
+
+#define SECRET "5ca1ab1e-0000-4000-8000-00000000beef"
+
+/* Malformed, it must never count as "none": also not for a stop. */
+static void
+test_image_secret(void **state)
+{
+    static char *const wrong[] = {(char *) VAULT,
+                                  (char *) "OCF_RESKEY_image_secret=x", NULL};
+    qm_params p;
+
+    CHECK_OK(
+        read_params(&p, &err, VAULT, "OCF_RESKEY_image_secret=" SECRET, NULL));
+    assert_string_equal(p.image_secret, SECRET);
+    check_refused("OCF_RESKEY_image_secret=", "image_secret");
+    check_refused("OCF_RESKEY_image_secret=my-key", "image_secret");
+    CHECK_OK(qm__parameters_read(wrong, true, &p, &err));
+    assert_string_equal(p.image_secret, "x");
 }
 
 static void
@@ -221,6 +245,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_image_secret),
         cmocka_unit_test(test_all_given),
         cmocka_unit_test(test_pacemakers_own_are_ignored),
         cmocka_unit_test(test_missing),

@@ -55,6 +55,7 @@ test_whole(void **state)
     assert_int_equal(d->memory, 512u << 20);
     assert_int_equal(d->vcpus, 4);
     assert_int_equal(d->n_disks, 3);
+    assert_false(d->has_agent);
     assert_string_equal(d->first_disk, "vda");
     assert_int_equal(d->disks->len, 2);
 
@@ -158,6 +159,11 @@ test_refused(void **state)
                 "name='iqn.2026-01.a:b/1'><host name='a'/><host name='b'/>"
                 "</source><target dev='vda'/></disk>"),
          "several <host>"},
+        {DOMAIN("<disk type='network'><source protocol='nbd'/>" SOURCE(
+             "1") "<target dev='vda'/></disk>"),
+         "several <source>"},
+        {DOMAIN(FILE_DISK "</devices><devices>" ISCSI("vda", "1")),
+         "several <devices>"},
         {DOMAIN("<disk type='network'><source protocol='iscsi'>"
                 "<host name='a'/></source><target dev='vda'/></disk>"),
          "vda"},

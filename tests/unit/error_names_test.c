@@ -8,7 +8,7 @@
 static void
 every_code_has_its_name(void **state)
 {
-    for (int i = 0; i <= QM_ERROR_INTERNAL; i++) {
+    for (int i = 0; i <= QM_ERROR_KEY; i++) {
         const char *name = qm_error_name(i);
 
         assert_non_null(name);
@@ -25,7 +25,7 @@ static void
 out_of_range_is_unknown(void **state)
 {
     assert_string_equal(qm_error_name(-1), "unknown");
-    assert_string_equal(qm_error_name(QM_ERROR_INTERNAL + 1), "unknown");
+    assert_string_equal(qm_error_name(QM_ERROR_KEY + 1), "unknown");
     assert_string_equal(qm_error_name(INT32_MAX), "unknown");
 }
 

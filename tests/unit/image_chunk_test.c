@@ -59,6 +59,31 @@ format_is_as_ever(void **state)
 }
 
 static void
+format_of_encrypted_chunks(void **state)
+{
+    uint8_t plain[QM_CHUNK_HEADER], block[QM_CHUNK_HEADER];
+    qm_chunk crypted = sample, back;
+
+    crypted.cipher = QM_CIPHER_AES_256_GCM;
+    memcpy(crypted.salt, "0123456789abcdef", QM_SALT_LEN);
+    memcpy(crypted.key_check, "ghijklmnopqrstuv", QM_KEY_CHECK_LEN);
+    memcpy(crypted.tag, "wxyzABCDEFGHIJKL", QM_TAG_LEN);
+    qm__chunk_out(&sample, image_vm, plain);
+    qm__chunk_out(&crypted, image_vm, block);
+    assert_memory_equal(block, "QIMGCHNK\x02\x00\x00\x00", 12);
+    assert_memory_equal(block + 12, plain + 12, 92);
+    assert_memory_equal(block + 104,
+                        "\x01\x00\x00\x00\x00\x00\x00\x00"
+                        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKL",
+                        56);
+    CHECK_OK(qm__chunk_in(block, image_vm, &back, &err));
+    assert_int_equal(back.cipher, QM_CIPHER_AES_256_GCM);
+    assert_memory_equal(back.salt, crypted.salt, QM_SALT_LEN);
+    assert_memory_equal(back.key_check, crypted.key_check, QM_KEY_CHECK_LEN);
+    assert_memory_equal(back.tag, crypted.tag, QM_TAG_LEN);
+}
+
+static void
 header_comes_back(void **state)
 {
     uint8_t block[QM_CHUNK_HEADER];
@@ -101,7 +126,10 @@ impossible_values_are_not_believed(void **state)
         uint32_t value;
         int code;
     } patches[] = {
-        {8, 2, QM_ERROR_FORMAT},                      /* version */
+        {8, 3, QM_ERROR_FORMAT},                      /* version */
+        {8, 2, QM_ERROR_CORRUPT},                     /* without a cipher */
+        {104, 1, QM_ERROR_CORRUPT},                   /* cipher */
+        {104, UINT32_MAX, QM_ERROR_CORRUPT},          /* cipher */
         {12, 2, QM_ERROR_CORRUPT},                    /* flags */
         {12, 0x80000001, QM_ERROR_CORRUPT},           /* flags */
         {16, 0, QM_ERROR_MISMATCH},                   /* VM */
@@ -179,6 +207,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(format_is_as_ever),
+        cmocka_unit_test(format_of_encrypted_chunks),
         cmocka_unit_test(header_comes_back),
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(impossible_values_are_not_believed),

@@ -213,7 +213,8 @@ following_reads_little_twice(void **state)
 
     check_restore(f, true, data, LENGTH);
     check_writer(pid);
-    assert_true(f->bytes_read < 3 * LENGTH);
+    /* Without restraint: eighty times. */
+    assert_true(f->bytes_read < 10 * LENGTH);
 }
 
 static void

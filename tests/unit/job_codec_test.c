@@ -29,6 +29,8 @@ sample(void)
     m.job.expected_pause_ms = 20;
     g_strlcpy(m.offer.vault, "iscsi://10.0.0.1/iqn.2026-01.org.x:y/2",
               sizeof m.offer.vault);
+    g_strlcpy(m.offer.image_secret, "5ca1ab1e-0000-4000-8000-00000000beef",
+              sizeof m.offer.image_secret);
     m.offer.timeout_ms = 300000;
     return m;
 }

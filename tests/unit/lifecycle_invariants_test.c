@@ -175,6 +175,17 @@ committed_image_survives(const combo *c, const qm_decision *d)
            to == QM_STATE_RUNNING && d->row->action == QM_ACTION_COLD_BOOT;
 }
 
+/* While an image was loaded here, another node may have run the VM and saved
+ * it again: what was loaded is neither resumed nor held against that image. */
+static bool
+only_the_records_image_is_taken(const combo *c, const qm_decision *d)
+{
+    if (c->facts.image == QM_IMAGE_COMPLETE ||
+        (c->event != QM_EVENT_LOADED && c->event != QM_EVENT_RESTORE_FAILED))
+        return true;
+    return d->row->action == QM_ACTION_REFUSE && !d->write;
+}
+
 /* After the commit the source never resumes: it only destroys. */
 static bool
 saved_never_resumes(const combo *c, const qm_decision *d)
@@ -398,6 +409,7 @@ main(void)
         TEST(no_image_of_a_vm_that_runs_or_is_off),
         TEST(commit_needs_a_still_complete_image),
         TEST(committed_image_survives),
+        TEST(only_the_records_image_is_taken),
         TEST(saved_never_resumes),
         TEST(saved_runs_only_by_restore_or_policy),
         TEST(only_failures_count_as_failures),

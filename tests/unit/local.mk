@@ -5,6 +5,14 @@ check_PROGRAMS += tests/unit/runtime_test
 TESTS += tests/unit/runtime_test
 tests_unit_runtime_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/agent_reply_test
+TESTS += tests/unit/agent_reply_test
+tests_unit_agent_reply_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/health_test
+TESTS += tests/unit/health_test
+tests_unit_health_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/log_test
 TESTS += tests/unit/log_test
 tests_unit_log_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
@@ -26,6 +34,30 @@ tests_unit_cli_moves_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
 tests_unit_cli_moves_test_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=qm__peer_next -Wl,--wrap=qm__peer_fd \
 	-Wl,--wrap=qm__peer_lost
+
+check_PROGRAMS += tests/unit/cli_hardware_test
+TESTS += tests/unit/cli_hardware_test
+tests_unit_cli_hardware_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_hardware_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cli_preview_test
+TESTS += tests/unit/cli_preview_test
+tests_unit_cli_preview_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_preview_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cli_protection_test
+TESTS += tests/unit/cli_protection_test
+tests_unit_cli_protection_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_protection_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cli_doctor_test
+TESTS += tests/unit/cli_doctor_test
+tests_unit_cli_doctor_test_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+tests_unit_cli_doctor_test_LDADD = src/cli/libqmcli.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/capacity_test
+TESTS += tests/unit/capacity_test
+tests_unit_capacity_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/cli_advice_test
 TESTS += tests/unit/cli_advice_test
@@ -202,6 +234,12 @@ tests_unit_image_follow_test_SOURCES = \
 	tests/unit/image_follow_test.c $(image_test_sources)
 tests_unit_image_follow_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/image_crypt_test
+TESTS += tests/unit/image_crypt_test
+tests_unit_image_crypt_test_SOURCES = \
+	tests/unit/image_crypt_test.c $(image_test_sources)
+tests_unit_image_crypt_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/image_damage_test
 TESTS += tests/unit/image_damage_test
 tests_unit_image_damage_test_SOURCES = \
@@ -256,3 +294,15 @@ check_PROGRAMS += tests/unit/vault_format_codec_test
 TESTS += tests/unit/vault_format_codec_test
 tests_unit_vault_format_codec_test_LDADD = \
 	src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/iscsi_wire_test
+TESTS += tests/unit/iscsi_wire_test
+tests_unit_iscsi_wire_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/eligible_test
+TESTS += tests/unit/eligible_test
+tests_unit_eligible_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/rating_test
+TESTS += tests/unit/rating_test
+tests_unit_rating_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
