@@ -14,7 +14,13 @@ dist_man_MANS = \
 
 dist_doc_DATA = \
 	doc/architecture.md \
+	doc/crash-report.md \
+	doc/metrics.md \
+	doc/model.md \
+	doc/security.md \
 	doc/performance.md \
+	doc/placement.md \
+	doc/policies.md \
 	doc/protocol.md \
 	doc/tutorial.md \
 	$(NULL)
@@ -31,6 +37,8 @@ EXTRA_DIST += \
 	doc/decisions/0008-one-source-of-truth.md \
 	doc/decisions/0009-hints-and-workers.md \
 	doc/decisions/0010-live-save.md \
+	doc/decisions/0011-crash-points.md \
+	doc/decisions/0012-which-image-was-loaded.md \
 	$(NULL)
 
 .PHONY: update-agent-man

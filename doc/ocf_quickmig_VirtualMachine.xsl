@@ -46,6 +46,44 @@ At
 looks at the parameters only.
 At 10 it also reads the vault, checks that the VM's memory fits into it, and
 warns when the timeouts are too short at the throughput measured last.
+With
+.B health_command
+it fails (6) where the domain has no channel for the guest agent.
+.SH "HEALTH OF THE GUEST"
+A
+.B monitor
+at level 10 also asks the guest, by the QEMU guest agent, whether it is alive.
+It is an operation that you add, beside the one at level 0:
+.PP
+.nf
+op monitor timeout=30s interval=30s OCF_CHECK_LEVEL=10
+.fi
+.PP
+The domain needs a channel for it, and the guest the package qemu\-guest\-agent:
+.PP
+.nf
+&lt;channel type='unix'&gt;
+  &lt;target type='virtio' name='org.qemu.guest_agent.0'/&gt;
+&lt;/channel&gt;
+.fi
+.PP
+Without that channel the monitor answers 6, and Pacemaker stops the VM on all
+nodes: add the channel first, then the operation.
+The interval has to be another one than level 0 has.
+.PP
+The VM fails after
+.B health_misses
+misses in a row, so that a guest that is busy for a moment is left alone.
+A guest that failed is not saved, whatever
+.B stop_action
+says: its restored memory would hang again.
+It is asked to shut down, powered off after
+.BR shutdown_timeout ,
+and booted.
+Misses do not count while the VM is paused, saved or moved.
+Let
+.B health_misses
+times the interval be longer than the guest needs for a reboot of its own.
 </xsl:text>
 <xsl:copy-of select="document('')/*/xsl:variable[@name='rest']/text()"/>
 </xsl:template>
@@ -144,7 +182,8 @@ Unknown action.
 The vault has a format that is newer than this program.
 .TP
 .B 6
-A parameter is missing, malformed or unknown.
+A parameter is missing, malformed or unknown; at level 10: the domain has no
+channel for the guest agent.
 .TP
 .B 7
 .BR monitor :

@@ -11,7 +11,7 @@ trap 'rm -f "$cib"' EXIT
 
 pcs cluster cib "$cib"
 pcs -f "$cib" property set stonith-enabled=true migration-limit=2
-pcs -f "$cib" resource defaults update resource-stickiness=100
+pcs -f "$cib" resource defaults update resource-stickiness=200
 
 pcs -f "$cib" resource create web ocf:quickmig:VirtualMachine \
     vault=iscsi://web@192.0.2.10/iqn.2026-01.org.example:web/2 \
@@ -37,9 +37,22 @@ pcs -f "$cib" resource create quickmigd ocf:quickmig:Node \
     clone interleave=true
 for vm in web db; do
     pcs -f "$cib" constraint order start quickmigd-clone "then" start $vm \
-        kind=Optional symmetrical=false
+        kind=Optional symmetrical=false id=quickmigd-before-$vm
     pcs -f "$cib" constraint order stop $vm "then" stop quickmigd-clone \
-        kind=Mandatory symmetrical=false
+        kind=Mandatory symmetrical=false id=quickmigd-after-$vm
+done
+
+for vm in web db; do
+    pcs -f "$cib" resource utilization $vm cpu=2 memory=4096
+done
+
+# Never where quickmigd says that it cannot run; best where the rating is
+# highest. Ratings are at most 100: they do not move a VM that runs.
+for vm in web db; do
+    pcs -f "$cib" constraint location $vm rule constraint-id=$vm-where \
+        score=-INFINITY quickmig-eligible-$vm eq no
+    pcs -f "$cib" constraint rule add $vm-where \
+        score-attribute=quickmig-rating-$vm defined quickmig-rating-$vm
 done
 
 # They prefer not to share a node.

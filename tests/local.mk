@@ -45,6 +45,12 @@ check-valgrind: $(check_PROGRAMS)
 	    --leak-check=full --errors-for-leak-kinds=definite \
 	    --error-exitcode=99 $$t >/dev/null || exit 1; done
 
+# Static analysers over all programs.
+.PHONY: check-security
+check-security:
+	QM_SRC=$(abs_top_srcdir) QM_BUILD=$(abs_top_builddir) \
+	    $(srcdir)/tests/security/check
+
 # Takeovers under load.
 noinst_PROGRAMS += tests/functional/lun-stress
 tests_functional_lun_stress_SOURCES = tests/functional/lun-stress.c
@@ -54,6 +60,8 @@ tests_functional_lun_stress_LDADD = src/lib/libqmcore.la
 noinst_LTLIBRARIES += tests/functional/slow-pwrite.la
 tests_functional_slow_pwrite_la_SOURCES = tests/functional/slow-pwrite.c
 tests_functional_slow_pwrite_la_LIBADD = -ldl
+# Without a sanitizer, also where all else has one: the target has none.
+tests_functional_slow_pwrite_la_CFLAGS = $(GLIB_CFLAGS) -Wall
 tests_functional_slow_pwrite_la_LDFLAGS = \
 	-module -avoid-version -shared -rpath /nowhere
 

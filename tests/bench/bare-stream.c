@@ -36,7 +36,7 @@ typedef struct stream {
     slot slots[SLOTS];
 } stream;
 
-static void
+_Noreturn static void
 die(struct iscsi_context *iscsi, const char *what)
 {
     fprintf(stderr, "bare-stream: %s: %s\n", what, iscsi_get_error(iscsi));

@@ -30,6 +30,11 @@ class BenchError(Exception):
     """Something broke: the benchmark ends with exit code 1."""
 
 
+# What takes its own measurement with it, and no other.
+BROKEN = (BenchError, subprocess.SubprocessError, OSError, ValueError,
+          KeyError)
+
+
 def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 

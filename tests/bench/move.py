@@ -6,7 +6,8 @@ import json
 import threading
 import time
 
-from benchlab import BenchError, PingWatch, TickWatch, say, wait_until
+from benchlab import (BROKEN, BenchError, PingWatch, TickWatch, say,
+                      wait_until)
 from peers import IP, all_peers
 
 # name: (MiB touched, MiB/s rewritten, rate of every link)
@@ -143,32 +144,44 @@ def limit(lab, rate):
         lab.lab("limit", node, rate, "all")
 
 
-def measure_case(lab, case, peers, rounds, samples):
+def rounds_of(peer, case, rate, rounds, samples):
+    ping = PingWatch(peer.lab, IP)
+    if rate:
+        limit(peer.lab, rate)
+    try:
+        for _ in range(rounds):
+            figures = one_move(peer, ping)
+            say(f"{case} {peer.label}: {figures}")
+            samples.setdefault(case, {}).setdefault(
+                peer.key, []).append(figures)
+    finally:
+        if rate:
+            limit(peer.lab, "none")
+        ping.end()
+
+
+def measure_case(lab, case, peers, rounds, samples, broken):
+    """One that breaks takes nothing with it but the rest of its rounds."""
     fill, dirty, rate = CASES[case]
     for kind in peers:
         name = f"{kind.key}-{case}".replace("_", "-")
         peer = kind(lab, name=name, fill=fill, dirty=dirty)
-        peer.define()
-        peer.start()
-        ping = PingWatch(lab, IP)
-        if rate:
-            limit(lab, rate)
         try:
-            for _ in range(rounds):
-                figures = one_move(peer, ping)
-                say(f"{case} {peer.label}: {figures}")
-                samples.setdefault(case, {}).setdefault(
-                    peer.key, []).append(figures)
-        finally:
-            if rate:
-                limit(lab, "none")
-        ping.end()
+            peer.define()
+            peer.start()
+            rounds_of(peer, case, rate, rounds, samples)
+        except BROKEN as error:
+            broken.append(f"{case} {peer.label}: {error}")
+            say(f"broken: {broken[-1]}")
         peer.remove()
 
 
-def measure(lab, cases, rounds, only=None):
+def measure(lab, cases, rounds, only, broken):
     samples = {}
     peers = [p for p in all_peers() if only is None or p.key in only]
-    for case in cases:
-        measure_case(lab, case, peers, rounds, samples)
+    try:
+        for case in cases:
+            measure_case(lab, case, peers, rounds, samples, broken)
+    except BROKEN as error:  # the lab is not as it was: no more
+        broken.append(f"move: {error}")
     return samples

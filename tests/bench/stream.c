@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
 /*
- * stream URL format|save|load MIB [memory|pipe]: an image through quickmig's
- * own reader and writer, as an action would.  The guest's state is a file in
- * memory (save) or nothing (load: /dev/null); or it comes and goes through a
- * pipe of libvirt's kind, whose other end is a thread.  Overwrites the LUN.
- * Prints one line of JSON; a save ends with its flushes.
+ * stream URL format|save|load MIB [memory|pipe [encrypted]]: an image through
+ * quickmig's own reader and writer, as an action would.  The guest's state is a
+ * file in memory (save) or nothing (load: /dev/null); or it comes and goes
+ * through a pipe of libvirt's kind, whose other end is a thread.  Overwrites
+ * the LUN. Prints one line of JSON; a save ends with its flushes.
  */
 #include "config.h"
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-#include "image.h"
+#include "image-crypt.h"
 #include "timeouts.h"
 #include "vault-backend.h"
 
@@ -26,6 +26,7 @@
 #define PIECE     (64 * 1024) /* QEMU's channels write about as much */
 #define INITIATOR "iqn.2026-01.org.example:bench"
 #define IMAGE_ID  7
+#define SECRET    "not a secret: a benchmark's, 0123456789"
 
 static const uint8_t uuid[QM_UUID_LEN] = {'b', 'e', 'n', 'c', 'h'};
 
@@ -142,31 +143,37 @@ through_pipe(peer *p, pthread_t *ret_thread)
 }
 
 static void
-transfer(qm_vault *v, bool saving, int fd)
+transfer(qm_vault *v, bool saving, int fd, bool encrypted)
 {
+    g_autoptr(qm_image_key) key = NULL;
     g_autoptr(GError) error = NULL;
     qm_store *store;
 
+    if (encrypted && !qm__image_key_new(SECRET, &key, &error))
+        die("key", error);
     if (!qm__vault_image(v, IMAGE_ID, saving, &store, &error))
         die("image", error);
     if (saving) {
         g_autoptr(qm_image_writer) w =
             qm__image_writer_new(store, uuid, IMAGE_ID, QM_CODEC_NONE);
 
-        if (!qm__image_write_from(w, fd, NULL, 0, soon(), NULL, NULL, &error) ||
+        if (!qm__image_writer_encrypt(w, key, &error) ||
+            !qm__image_write_from(w, fd, NULL, 0, soon(), NULL, NULL, &error) ||
             !qm__image_write_last(w, soon(), &error))
             die("save", error);
     } else {
         g_autoptr(qm_image_reader) r =
             qm__image_reader_new(store, uuid, IMAGE_ID);
 
+        qm__image_reader_decrypt(r, key);
         if (!qm__image_read_to(r, fd, false, soon(), NULL, NULL, &error))
             die("load", error);
     }
 }
 
 static void
-measure(const char *url, bool saving, size_t length, bool use_pipe)
+measure(const char *url, bool saving, size_t length, bool use_pipe,
+        bool encrypted)
 {
     qm_vault_params params = params_of(url);
     g_autoptr(qm_vault) v = NULL;
@@ -189,15 +196,16 @@ measure(const char *url, bool saving, size_t length, bool use_pipe)
     cpu = cpu_time();
     if (use_pipe)
         fd = through_pipe(&p, &thread);
-    transfer(v, saving, fd);
+    transfer(v, saving, fd, encrypted);
     cpu = cpu_time() - cpu;
     close(fd);
     if (use_pipe)
         (void) pthread_join(thread, NULL);
     took = qm__now() - took;
-    printf("{\"what\": \"%s\", \"through\": \"%s\", \"mib\": %zu, "
+    printf("{\"what\": \"%s\", \"through\": \"%s%s\", \"mib\": %zu, "
            "\"mb_per_s\": %.0f, \"cpu_ms\": %.0f}\n",
-           saving ? "save" : "load", use_pipe ? "pipe" : "memory", length / MIB,
+           saving ? "save" : "load", use_pipe ? "pipe" : "memory",
+           encrypted ? " encrypted" : "", length / MIB,
            (double) length / (double) took, (double) cpu / 1000);
 }
 
@@ -212,12 +220,14 @@ main(int argc, char **argv)
         return 0;
     }
     if (argc < 4) {
-        fprintf(stderr, "usage: stream URL format\n"
-                        "       stream URL save|load MIB [memory|pipe]\n");
+        fprintf(stderr,
+                "usage: stream URL format\n"
+                "       stream URL save|load MIB [memory|pipe [encrypted]]\n");
         return 2;
     }
     saving = strcmp(argv[2], "save") == 0;
     measure(argv[1], saving, strtoull(argv[3], NULL, 10) * MIB,
-            argc > 4 && strcmp(argv[4], "pipe") == 0);
+            argc > 4 && strcmp(argv[4], "pipe") == 0,
+            argc > 5 && strcmp(argv[5], "encrypted") == 0);
     return 0;
 }

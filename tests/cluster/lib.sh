@@ -29,6 +29,7 @@ QM_BUILD=${QM_BUILD:-$QM_SRC/build}
 QM_DEST=${QM_DEST:-$QM_BUILD/dest}
 AGENT=/usr/lib/ocf/resource.d/quickmig/VirtualMachine
 SHARED=/srv/quickmig
+LAB_UP_OPTIONS=()
 declare -A VM_BOOT VM_VAULT VM_SEQ
 
 # shellcheck source=tests/lab/lib.sh
@@ -98,7 +99,7 @@ cluster_up() {
     lab_new
     trap cluster_down EXIT
     trap 'exit 130' INT TERM
-    lab up --nodes "$n" --overlay "$QM_DEST"
+    lab up --nodes "$n" --overlay "$QM_DEST" "${LAB_UP_OPTIONS[@]}"
     # A VM stays where it is when the constraint of its move goes.
     on n1 crm configure rsc_defaults resource-stickiness=100
     say "cluster of $n nodes is up: $QM_LAB_DIR"
@@ -121,13 +122,23 @@ node_daemons_up() {
     cluster_idle
 }
 
+# A LUN; with CHAP=USER:SECRET it wants that, and every node's libvirt has it.
+vm_lun() { # NAME SIZE
+    local url
+    url=$(lab lun create "$1" "$2" ${CHAP:+--chap "$CHAP"}) || return 1
+    if [[ -n ${CHAP:-} ]]; then
+        url="iscsi://${CHAP%%:*}@${url#iscsi://}?secret=$(lab lun secret "$1")"
+    fi
+    echo "$url"
+}
+
 vm_vault_create() {
     local name=$1 kind=$2
     if [[ $kind != lun ]]; then
         VM_VAULT[$name]=$SHARED/$name
         on n1 mkdir -p "$SHARED/$name"
     else
-        VM_VAULT[$name]=$(lab lun create "$name-vault" "${VAULT_SIZE:-512M}")
+        VM_VAULT[$name]=$(vm_lun "$name-vault" "${VAULT_SIZE:-512M}")
     fi
     on n1 quickmig vault create "${VM_VAULT[$name]}" \
         --xml "$QM_LAB_DIR/$name.xml" >"$QM_LAB_DIR/$name.create" ||
@@ -141,7 +152,8 @@ vm_disk_create() {
         truncate -s "${DISK_SIZE:-64M}" "$QM_LAB_DIR/shared/$1.img"
         echo "--disk-file $SHARED/$1.img"
     else
-        echo "--disk-url $(lab lun create "$1-disk" "${DISK_SIZE:-64M}")"
+        vm_lun "$1-disk" "${DISK_SIZE:-64M}" >/dev/null
+        echo "--disk-url $(lab lun url "$1-disk")"
     fi
 }
 
@@ -168,7 +180,7 @@ vm_create() {
         params vault="${VM_VAULT[$name]}" "${params[@]}" \
         op start timeout=180s interval=0 \
         op stop timeout="${STOP_TIMEOUT:-300s}" interval=0 \
-        op monitor timeout=30s interval=10s \
+        op monitor timeout=30s interval="${MONITOR_INTERVAL:-10s}" \
         op migrate_to timeout=300s interval=0 \
         op migrate_from timeout=180s interval=0 \
         meta allow-migrate=true target-role=Stopped ||

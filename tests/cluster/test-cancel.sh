@@ -78,6 +78,10 @@ fast() {
     lab limit "$HERE" none storage
 }
 
+_shown() {
+    grep -q "quickmig-moving-vm1 .*: to $THERE" <<<"$(on n3 crm_mon -1A)"
+}
+
 cancel_copying() {
     remember
     say "--- cancelled while it is copied ahead"
@@ -85,9 +89,11 @@ cancel_copying() {
     on "$HERE" quickmig move vm1 "$THERE" >"$QM_LAB_DIR/move.out" 2>&1 &
     lab_wait_until 30 _phase_is copy || die "it does not copy"
     on n3 quickmig jobs
+    lab_wait_until 5 _shown || die "crm_mon does not show it"
     on n3 quickmig cancel vm1 || die "quickmig cancel"
     ! wait $! || die "the move went well"
     cat "$QM_LAB_DIR/move.out"
+    ! _shown || die "crm_mon still shows it"
     fast
     undisturbed
 }
@@ -98,7 +104,10 @@ cancel_plain() { # PHASE
     slow
     on n3 crm_resource --move -r vm1 -N "$THERE" >/dev/null 2>&1
     lab_wait_until 30 _phase_is "$1" || die "no phase $1: $(job phase)"
-    on n3 quickmig cancel vm1 || die "quickmig cancel"
+    on n3 quickmig cancel vm1 --json | tee "$QM_LAB_DIR/cancel.out" ||
+        die "quickmig cancel"
+    jq -e ".cancelled and .node == \"$HERE\"" "$QM_LAB_DIR/cancel.out" \
+        >/dev/null || die "what it says"
     fast
     undisturbed
 }
@@ -148,6 +157,31 @@ this_time_quick() {
         grep -q 'value="quick"' || die "the mode is left"
 }
 
+# The target's link is slow, the source's is not: the image is committed long
+# before the target has read it.
+_committed() {
+    [[ $(job source.phase) == committed ]]
+}
+
+cancel_too_late() {
+    local code=0 said
+    remember
+    say "--- cancelled after the commit"
+    lab limit "$THERE" 100mbit storage
+    on n3 crm_resource --move -r vm1 -N "$THERE" >/dev/null 2>&1
+    lab_wait_until 30 _committed || die "not committed: $(job phase)"
+    said=$(on n3 quickmig cancel vm1 --json 2>/dev/null) || code=$?
+    lab limit "$THERE" none storage
+    echo "$said"
+    [[ $code -eq 4 ]] || die "exit code $code instead of 4"
+    jq -e '.error.message | test("too late")' <<<"$said" >/dev/null ||
+        die "it does not say why"
+    vm_wait_node vm1 "$THERE"
+    on n3 crm_resource --clear -r vm1 >/dev/null
+    cluster_idle
+    vm_same_boot vm1
+}
+
 nothing_to_cancel() {
     local code=0
     on n3 quickmig cancel vm1 || code=$?
@@ -172,6 +206,7 @@ this_time_quick
 on n3 crm_resource -r vm1 -p mode -v quick >/dev/null
 cluster_idle
 cancel_plain paused
+cancel_too_late
 copied=$(on n3 quickmig history vm1 | tail -n 4)
 say "$copied"
 say "ok"

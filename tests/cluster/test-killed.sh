@@ -6,7 +6,8 @@
 # Actions that are killed, with their whole process group, at many moments:
 # migrate_to in the middle of the save, stop likewise, a start in the middle of
 # a restore.  Whatever was cut off, a stop and a start settle it: the guest has
-# its memory still.  Pacemaker looks on (maintenance mode).
+# its memory still.  A start where it runs, but a gate has died, mends that.
+# Pacemaker looks on (maintenance mode).
 set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -74,5 +75,9 @@ for ms in 100 900 1800; do
     cut_off n2 $ms start
     settle
 done
+say "start where it runs, its gate killed"
+on n1 pkill -KILL -x quickmig-gate
+must n1 vm1 start
+[[ $(on n1 pgrep -c -x quickmig-gate) == 1 ]] || die "no gate"
 vm_same_boot vm1
 say "ok"

@@ -96,6 +96,24 @@ libvirtd_restarts() {
     lab_wait_until 60 _listens "$HERE" $((seen + 1)) || die "it is deaf"
 }
 
+# Its agent looks at the lock that the daemon takes.
+starts_often() {
+    local i agent=/usr/lib/ocf/resource.d/quickmig/Node
+    say "--- stopped and started thirty times"
+    on n1 crm configure property maintenance-mode=true
+    for ((i = 0; i < 30; i++)); do
+        on "$HERE" env OCF_ROOT=/usr/lib/ocf OCF_RESOURCE_INSTANCE=node \
+            sh -c "$agent stop && $agent start" ||
+            die "start $i: $(grep 'is held' "$(log_of "$HERE")")"
+    done
+    on n1 crm configure property maintenance-mode=false
+    cluster_idle
+}
+
+log_of() { # NODE
+    echo "$QM_LAB_DIR/nodes/$1/log/quickmig/quickmig.log"
+}
+
 cluster_up 3
 NODE_INTERVAL=5s node_daemons_up
 everywhere
@@ -114,4 +132,5 @@ no_false_alarm
 qemu_dies ""
 libvirtd_restarts
 qemu_dies " after that"
+starts_often
 say "ok"

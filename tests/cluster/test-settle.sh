@@ -143,6 +143,33 @@ target_dies() { # the coordinator: yes|no
     fi
 }
 
+# A node that has nothing to do with the move dies: its VM is started elsewhere,
+# and does not wait for the move to end.
+bystander_dies() {
+    local dead began target
+    HERE=$(vm_node vm1)
+    dead=$(other)
+    for target in n1 n2 n3; do
+        [[ $target != "$dead" && $target != "$HERE" ]] && break
+    done
+    say "--- $dead, with another VM, dies in the middle of a move to $target"
+    [[ $(vm_node vm2) == "$dead" ]] || vm_move vm2 "$dead"
+    remember
+    VM_BOOT[vm2]=$(guest_boot_id vm2)
+    lab limit "$HERE" 20mbit storage
+    on "$HERE" crm_resource --move -r vm1 -N "$target" >/dev/null 2>&1 ||
+        die "move"
+    lab_wait_until 60 is_saving || die "no move"
+    lab kill "$dead"
+    began=$(now_wall_ms)
+    guest_wait_boot vm2 "${VM_BOOT[vm2]}" 60 || die "vm2 is not started"
+    say "vm2 runs $(($(now_wall_ms) - began)) ms after $dead died"
+    lab limit "$HERE" none storage
+    lab start "$dead"
+    cluster_idle 120
+    undisturbed
+}
+
 # The new coordinator has not seen the move begin, and may want it stopped and
 # started: through its vault, so that it keeps its memory.
 survived() {
@@ -180,6 +207,10 @@ refused_by_the_preflight
 standby
 vm_wait_node vm1 "$(vm_node vm1)"
 target_dies no
+VAULT_SIZE=512M vm_create vm2 lun -- --ip 10.77.0.102
+vm_start vm2
+bystander_dies
+on n3 crm --force configure delete vm2 >/dev/null 2>&1 || true
 target_dies yes
 grep -h 'the VM stays\|cannot be settled' \
     "$QM_LAB_DIR"/nodes/*/log/quickmig/*.log | sort

@@ -128,7 +128,9 @@ tgt_start() {
     requires tgtd tgtadm
     [[ -n ${QM_ISOLATED:-} ]] || fail "tgt_start needs isolate"
     mkdir -p /run/tgtd
-    tgtd -f -t 16 --iscsi "portal=$TGT_PORTAL" >>"$TMPDIR/tgtd.log" 2>&1 &
+    # Else the buffer of each command is mapped and cleared anew.
+    GLIBC_TUNABLES=glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456 \
+        tgtd -f -t 16 --iscsi "portal=$TGT_PORTAL" >>"$TMPDIR/tgtd.log" 2>&1 &
     TGT_PID=$!
     wait_until 10 tgt_answers || fail "tgtd: $(tail -n 5 "$TMPDIR/tgtd.log")"
 }

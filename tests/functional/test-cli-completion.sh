@@ -29,6 +29,8 @@ EOP
 chmod +x "$work/bin/quickmig"
 printf '#!/bin/sh\necho "1 n1 member"\necho "2 n2 lost"\n' >"$work/bin/crm_node"
 chmod +x "$work/bin/crm_node"
+printf '#!/bin/sh\necho web-plain\necho db-plain\n' >"$work/bin/virsh"
+chmod +x "$work/bin/virsh"
 PATH=$work/bin:$PATH
 
 # shellcheck source=/dev/null
@@ -55,7 +57,8 @@ offers() {
 }
 
 cd "$work/dir" || exit 1
-offers "quickmig " vault status history move jobs cancel discard --help \
+offers "quickmig " vault status history move jobs cancel drain undrain hosts plan protect \
+    unprotect capacity doctor discover discard --help \
     --version
 offers "quickmig sta" status
 offers "quickmig vault " create show edit
@@ -67,6 +70,16 @@ offers "quickmig status web --j" --json
 offers "quickmig history --l" --limit
 offers "quickmig history --limit " # a number
 offers "quickmig discard rs" rsc-web
+offers "quickmig protect " web-plain db-plain
+offers "quickmig protect --dr" --dry-run
+offers "quickmig protect x --xml " vm.xml
+offers "quickmig protect x --vault $work/di" "$work/dir"
+offers "quickmig unprotect w" web
+offers "quickmig unprotect --r" --restart
+offers "quickmig doctor --a" --all
+offers "quickmig doctor " # takes nothing
+offers "quickmig discover q" qemu:///system qemu+ssh://
+offers "quickmig discover --" --connect --secret-file --timeout --json --help
 offers "quickmig discard --" --yes --connect --secret-file --timeout --json --help
 offers "quickmig vault create --f" --force
 offers "quickmig vault create --xml " vm.xml

@@ -71,7 +71,7 @@ page "$QM_SRC/doc/quickmig.8" >"$work/quickmig"
     sort >"$work/commands.help"
 [[ $(wc -l <"$work/commands.help") -ge 6 ]] || fail "no commands in --help"
 section COMMANDS <"$work/quickmig" | tags |
-    sed 's/   *[A-Z].*//' | sed 's/\.\.\..*/.../' | grep -v '^$' |
+    sed 's/  *[A-Z][a-z].*//' | sed 's/\.\.\..*/.../' | grep -v '^$' |
     sort >"$work/commands.man"
 both "quickmig's commands" --help "$work/commands.help" quickmig.8 \
     "$work/commands.man"
@@ -90,7 +90,7 @@ both "quickmig's options" --help "$work/options.help" quickmig.8 \
     "$work/options.man"
 
 # --- the exit codes and error codes of quickmig
-for code in 0 1 2 3 4; do
+for code in 0 1 2 3 4 5 6; do
     section "EXIT STATUS" <"$work/quickmig" | grep -q "^       $code" ||
         fail "quickmig.8: no exit code $code"
 done

@@ -73,6 +73,15 @@ PAPER=$PWD/pcs.cib PCS=$(command -v pcs) PATH=$PWD/bin:$PATH \
     sh "$QM_SRC/examples/cluster.pcs.sh" >out 2>&1 || fail "pcs: $(<out)"
 check pcs.cib examples/cluster.pcs.sh 2
 
+# --- both say the same
+for vm in web db; do
+    for tool in crm pcs; do
+        python3 "$QM_SRC/tests/cluster/cib-normal.py" $tool.cib $vm >$tool.txt
+    done
+    [[ $(wc -l <crm.txt) -ge 20 ]] || fail "too little of $vm: $(<crm.txt)"
+    diff crm.txt pcs.txt || fail "the examples differ in $vm"
+done
+
 # --- what vault create prints
 mkdir vault
 domain_xml web "$UUID_A" 4096 >vm.xml

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
+# alone: it counts the namespaces, processes and mounts of the whole host
 #
 # The lab keeps what tests/lab/README.md promises: cluster, guest, faults,
 # fencing, two labs side by side, and nothing left behind.
@@ -181,19 +182,30 @@ test_freeze() {
     in_lab "$B" exec n1 virsh -q list
 }
 
+# Where n2 sends what goes to the storage target: asked for anew.
+target_address() {
+    lab exec n2 ip neigh flush to 10.78.0.254
+    lab exec n2 ping -q -c 1 -W 2 10.78.0.254 >/dev/null
+    lab exec n2 ip neigh show 10.78.0.254 |
+        sed -n 's/.* lladdr \([0-9a-f:]*\) .*/\1/p'
+}
+
 fenced() {
     [[ $(fence_count "$1") -ge 1 ]]
 }
 
 test_node_death() {
     step "node death, fencing, cold boot elsewhere"
-    local seq start
+    local seq start address
     guest_wait_ticks vm1 10
+    address=$(target_address)
     seq=$(guest_synced vm1)
     start=$(now_wall_ms)
     lab kill n1
     lab_wait_until 30 fenced n1
     echo "fenced after $(($(now_wall_ms) - start)) ms"
+    [[ -n $address && $(target_address) == "$address" ]] ||
+        fail "the target's link address went with n1"
     start_guest n2
     guest_wait_boot vm1 "$BOOT1"
     guest_wait_full_check vm1 || fail "memory"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the quickmig authors
+# alone: its deadlines are those of one call
 #
 # A libvirtd that hangs or dies, and processes of ours that die, are errors in
 # time; the guest survives them.

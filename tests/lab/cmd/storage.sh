@@ -22,13 +22,18 @@ tgtadm() {
     in_node sw tgtadm --lld iscsi "$@"
 }
 
+# tgtd allocates the buffer of each command anew; the C library would map it
+# and unmap it, and the kernel clear its pages, each time.
+TARGET_MALLOC=glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456
+
 target_start() {
     local preload=${1:-} name sw
     sw=$(need_node sw)
     if tgt_pid >/dev/null; then die "the target is running already"; fi
     in_node sw mkdir -p /run/tgtd
     spawn_logged "$LAB_DIR/sw/tgtd.log" "$LABNS" exec "$sw" \
-        setsid -f env ${preload:+LD_PRELOAD="$preload"} \
+        setsid -f env GLIBC_TUNABLES="$TARGET_MALLOC" \
+        ${preload:+LD_PRELOAD="$preload"} \
         tgtd -f -t 16 --iscsi portal="$PORTAL"
     wait_until 10 "the target, see $LAB_DIR/sw/tgtd.log" \
         tgtadm --op show --mode target || return 1

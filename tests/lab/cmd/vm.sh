@@ -22,6 +22,7 @@ usage: lab vm-xml NAME [OPTION...]
   --cpu-model MODEL  <cpu> with this exact model (default: libvirt's choice)
   --live-safe        RAM size with which QEMU 7.2's TCG loses no dirty pages
                      in a live save
+  --agent            a channel for the guest's agent
   --on-crash ACTION  destroy (default), restart, preserve
 USAGE
 }
@@ -58,6 +59,12 @@ vm_disk() {
     echo "<driver name='qemu' type='raw' cache='none'/>"
     vm_disk_source "$2"
     echo "<target dev='vd${letters:$1:1}' bus='virtio'/></disk>"
+}
+
+vm_agent() {
+    [[ $AGENT == yes ]] || return 0
+    echo "<channel type='unix'>"
+    echo "<target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 }
 
 vm_interface() {
@@ -108,6 +115,7 @@ XML
         i=$((i + 1))
     done
     vm_interface
+    vm_agent
     cat <<XML
 <serial type='file'><source path='$LAB_DIR/console/$name.log' append='on'/>
 <target port='0'/></serial>
@@ -122,7 +130,7 @@ XML
 cmd_vm_xml() {
     local name=${1:-} MEMORY=160 VCPUS=1 FILL=16 DIRTY=0 VERIFY=100 DISK=50 \
         TICK=50 IP='' MAC='' BRIDGE=br0 CPU_MODEL='' ON_CRASH=destroy \
-        LIVE_SAFE=no DISKS=() hash var
+        LIVE_SAFE=no AGENT=no DISKS=() hash var
     if [[ $name == --help ]]; then
         vm_usage
         return
@@ -134,6 +142,9 @@ cmd_vm_xml() {
     while [[ $# -gt 0 ]]; do
         case $1 in
         --live-safe) LIVE_SAFE=yes
+            shift
+            continue ;;
+        --agent) AGENT=yes
             shift
             continue ;;
         --disk-url | --disk-file) DISKS+=("${2:-}") ;;

@@ -50,6 +50,9 @@ void disk_stop(void);           /* returns when no write is under way */
 /* net.c */
 int net_up(const char *interface, const char *address);
 
+/* agent.c */
+void agent_start(void);
+
 /* power.c */
 void power_wait_button(void); /* returns when the power button was pressed */
 

@@ -204,8 +204,10 @@ run_ticks(void *arg)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    if (getpid() != 1) /* a command that the agent runs: how it shall end */
+        return argc > 1 ? atoi(argv[1]) : 0;
     mount_all();
     open_console();
     read_file("/proc/sys/kernel/random/boot_id", guest_boot_id,
@@ -219,6 +221,7 @@ main(void)
     if (memory_start(&config) < 0)
         guest_print("FATAL not enough memory for fill=%ld\n", config.fill);
     (void) disk_start(&config);
+    agent_start();
     guest_print("READY boot=%s\n", guest_boot_id);
     if (config.tick > 0)
         guest_thread(run_ticks, NULL);
