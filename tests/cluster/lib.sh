@@ -224,11 +224,12 @@ vm_record() {
     on "$(any_node)" quickmig status --json "$1" | jq -r ".vms[0].$2"
 }
 
-# How many nodes have a QEMU with the VM's name?
+# How many nodes have a QEMU with the VM's name?  (Not through a pipe: virsh
+# would be told that grep has seen enough.)
 vm_copies() {
     local n copies=0
     for n in $NODES; do
-        if on "$n" virsh -q list --name 2>/dev/null | grep -qx "$1"; then
+        if grep -qx "$1" <<<"$(on "$n" virsh -q list --name 2>/dev/null)"; then
             copies=$((copies + 1))
         fi
     done

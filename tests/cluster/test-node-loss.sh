@@ -114,7 +114,7 @@ target_dies_in_restore() {
 }
 
 has_domain() {
-    on "$1" virsh -q list --all --name | grep -qx vm1
+    grep -qx vm1 <<<"$(on "$1" virsh -q list --all --name)"
 }
 
 no_domain() {

@@ -49,7 +49,7 @@ free() {
 
 vm1_is_libvirts() { # NODE
     [[ $(vm_copies vm1) == 1 ]] || die "$(vm_copies vm1) copies of vm1"
-    on "$1" virsh -q list --name --persistent | grep -qx vm1 ||
+    grep -qx vm1 <<<"$(on "$1" virsh -q list --name --persistent)" ||
         die "vm1 is not libvirt's on $1"
     guest_wait_ticks vm1 5 60 || die "vm1 does not tick"
 }
@@ -143,7 +143,7 @@ protect_it() {
     say "$(tail -1 <<<"$OUT")"
     guest_wait_boot vm1 "$old" 60 || die "not booted"
     [[ $(vm_copies vm1) == 1 ]] || die "$(vm_copies vm1) copies of vm1"
-    ! on n1 virsh -q list --name --all --persistent | grep -qx vm1 ||
+    ! grep -qx vm1 <<<"$(on n1 virsh -q list --name --all --persistent)" ||
         die "libvirt of n1 still has a definition"
     cluster_idle
 }

@@ -44,7 +44,8 @@ expect() {
 refuse() {
     local pattern=$2
     expect "$1" "${@:3}"
-    grep -v '^quickmig: warning: ' err | grep -qE -- "^quickmig: .*$pattern" ||
+    grep -qE -- "^quickmig: .*$pattern" \
+        <<<"$(grep -v '^quickmig: warning: ' err)" ||
         fail "${*:3}: expected \"$pattern\", it said: $ERR"
     [[ -z $OUT ]] || [[ " $* " == *" --json "* ]] ||
         fail "${*:3}: printed on standard output: $OUT"

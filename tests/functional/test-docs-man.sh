@@ -91,7 +91,7 @@ both "quickmig's options" --help "$work/options.help" quickmig.8 \
 
 # --- the exit codes and error codes of quickmig
 for code in 0 1 2 3 4 5 6; do
-    section "EXIT STATUS" <"$work/quickmig" | grep -q "^       $code" ||
+    grep -q "^       $code" <<<"$(section "EXIT STATUS" <"$work/quickmig")" ||
         fail "quickmig.8: no exit code $code"
 done
 section JSON <"$work/quickmig" >"$work/json"

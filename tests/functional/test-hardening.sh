@@ -21,7 +21,8 @@ real() {
 }
 
 has() { # FILE WHAT OPTIONS PATTERN
-    readelf -W "$3" "$1" 2>/dev/null | grep -Eq "$4" || fail "$1: no $2"
+    grep -Eq "$4" <<<"$(readelf -W "$3" "$1" 2>/dev/null)" ||
+        fail "$1: no $2"
 }
 
 hardened() { # FILE
@@ -29,9 +30,10 @@ hardened() { # FILE
     has "$1" "RELRO" -l 'GNU_RELRO'
     has "$1" "binding at start" -d 'BIND_NOW|FLAGS_1.*NOW'
     has "$1" "stack that is not run" -l 'GNU_STACK .* RW +0x'
-    ! readelf -W -l "$1" | grep -Eq 'LOAD .* RWE ' || fail "$1: RWE segment"
-    ! readelf -W -d "$1" | grep -q TEXTREL || fail "$1: text relocations"
-    ! readelf -W -d "$1" | grep -Eq 'RPATH|RUNPATH' || fail "$1: RPATH"
+    ! grep -Eq 'LOAD .* RWE ' <<<"$(readelf -W -l "$1")" ||
+        fail "$1: RWE segment"
+    ! grep -q TEXTREL <<<"$(readelf -W -d "$1")" || fail "$1: text relocations"
+    ! grep -Eq 'RPATH|RUNPATH' <<<"$(readelf -W -d "$1")" || fail "$1: RPATH"
 }
 
 # What the compiler adds shows in the functions that are called.
@@ -85,7 +87,7 @@ bad=$(grep -rnE '\b(mktemp|tempnam|tmpnam|fopen|creat|system|popen)\(' \
 
 step "secrets are in no argument: no program takes one"
 for program in src/gate/quickmig-gate src/node/quickmigd; do
-    ! "$QM_BUILD/$program" --help | grep -Eiq -e '--(secret|password)' ||
+    ! grep -Eiq -e '--(secret|password)' <<<"$("$QM_BUILD/$program" --help)" ||
         fail "$program"
 done
 ! "$QM_BUILD/src/cli/quickmig" vault show --help |

@@ -112,7 +112,7 @@ node_is_member() {
     local xml
     xml=$(in_node "$1" crm_mon -1 --output-as=xml) || return 1
     grep -q '<current_dc present="true".* with_quorum="true"' <<<"$xml" &&
-        cluster_members <<<"$xml" | grep -qx "$1"
+        grep -qx "$1" <<<"$(cluster_members <<<"$xml")"
 }
 
 # As seen by the node itself, which has joined then.
@@ -141,5 +141,5 @@ cluster_configure() {
 }
 
 fence_device_started() {
-    cluster_xml | grep -q 'id="fence_lab".*role="Started"'
+    grep -q 'id="fence_lab".*role="Started"' <<<"$(cluster_xml)"
 }
