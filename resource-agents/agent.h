@@ -32,6 +32,7 @@ typedef struct {
     unsigned min, max;         /* integer */
     bool required, unique, reloadable;
     const char *shortdesc, *longdesc;
+    bool (*check)(const char *value, GError **error); /* NULL: by type */
     void (*set)(qm_params *p, const char *value);
 } qm_parameter;
 

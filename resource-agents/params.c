@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 #include "agent.h"
+#include "netmap.h"
 
 #define PREFIX "OCF_RESKEY_"
 
@@ -91,6 +92,12 @@ set_image_secret(qm_params *p, const char *value)
 }
 
 static void
+set_network_map(qm_params *p, const char *value)
+{
+    p->network_map = value;
+}
+
+static void
 set_health_misses(qm_params *p, const char *value)
 {
     p->health_misses = to_number(value);
@@ -112,6 +119,14 @@ static void
 set_health_command(qm_params *p, const char *value)
 {
     p->health_command = value;
+}
+
+static bool
+check_network_map(const char *value, GError **error)
+{
+    g_autoptr(qm_netmap) map = NULL;
+
+    return qm__netmap_parse(value, &map, error);
 }
 
 static const qm_parameter parameters[] = {
@@ -229,6 +244,17 @@ static const qm_parameter parameters[] = {
          "Change it only while the VM runs: it counts from the next save on. "
          "Disks and the vault's domain XML are not encrypted by it.",
      .set = set_image_secret},
+    {.name = "network_map",
+     .type = "string",
+     .reloadable = true,
+     .check = check_network_map,
+     .shortdesc = "networks that have another name on some node",
+     .longdesc =
+         "Words NODE:NETWORK=NAME_THERE. An interface of the VM's domain XML "
+         "with that network, bridge or network device as its source gets the "
+         "other one when the VM is started, or moved, on NODE. Counts from "
+         "the next start or move on.",
+     .set = set_network_map},
     {.name = "reconnect_limit",
      .type = "integer",
      .default_value = "120",
@@ -315,6 +341,12 @@ check_value(const qm_parameter *p, const char *value, GError **error)
     g_auto(GStrv) choices = NULL;
     guint64 number;
 
+    if (p->check != NULL) {
+        if (p->check(value, error))
+            return true;
+        g_prefix_error(error, "parameter %s: ", p->name);
+        return false;
+    }
     if (p->choices != NULL) {
         choices = g_strsplit(p->choices, " ", -1);
         return g_strv_contains((const char *const *) choices, value) ||

@@ -38,6 +38,7 @@ extern const size_t cli_n_commands;
 bool cli_vault_create(const cli_options *o, GString *out, GError **error);
 bool cli_vault_show(const cli_options *o, GString *out, GError **error);
 bool cli_vault_edit(const cli_options *o, GString *out, GError **error);
+bool cli_vault_set_cpu(const cli_options *o, GString *out, GError **error);
 bool cli_status(const cli_options *o, GString *out, GError **error);
 bool cli_history(const cli_options *o, GString *out, GError **error);
 bool cli_drain(const cli_options *o, GString *out, GError **error);

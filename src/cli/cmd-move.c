@@ -232,6 +232,9 @@ make_offer(const mover *v, qm_offer *offer, bool *ret_wanted, GError **error)
         *ret_wanted = may_be_live(v, r);
         offer->downtime_limit_ms = number(r->downtime_limit, DOWNTIME_MS);
         offer->reconnect_limit_s = number(r->reconnect_limit, RECONNECT_S);
+        if (r->network_map != NULL)
+            g_strlcpy(offer->network_map, r->network_map,
+                      sizeof offer->network_map);
         if (r->image_secret != NULL)
             g_strlcpy(offer->image_secret, r->image_secret,
                       sizeof offer->image_secret);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
 /*
- * quickmig vault show and vault edit.  An edit replaces the XML only while
- * nobody else can be using the vault: the VM is off, or runs on this node and
- * its agent is kept out by the VM's lock.
+ * quickmig vault show and vault edit.
  */
 #include "config.h"
 #include <string.h>
@@ -14,6 +12,7 @@
 #include "cli.h"
 #include "editor.h"
 #include "reach.h"
+#include "xml-change.h"
 
 /* --- show --- */
 
@@ -161,31 +160,6 @@ cli_vault_show(const cli_options *o, GString *out, GError **error)
 
 /* --- edit --- */
 
-static bool
-may_edit(const qm_record *record, void *opaque, GError **error)
-{
-    const qm_node *self = opaque;
-
-    if (record->state == QM_STATE_OFF ||
-        (record->state == QM_STATE_RUNNING &&
-         qm_lifecycle_owner(record, self, false) == QM_OWNER_SELF))
-        return true;
-    if (record->state == QM_STATE_RUNNING)
-        g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
-                    "the VM runs on %s: edit it there, or stop it first",
-                    record->owner.name);
-    else if (record->state == QM_STATE_SAVED)
-        g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
-                    "the VM is SAVED, and its saved state fits only the XML "
-                    "that it was started with: start it first, or drop the "
-                    "saved state with quickmig discard");
-    else
-        g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
-                    "the VM is %s on %s: wait until that has ended",
-                    qm_state_name(record->state), record->owner.name);
-    return false;
-}
-
 /* The vault stays this VM's, and large enough for it. */
 static bool
 check_new_xml(const cli_options *o, qm_vault *vault, const qm_domxml *dom,
@@ -216,108 +190,6 @@ check_new_xml(const cli_options *o, qm_vault *vault, const qm_domxml *dom,
         return false;
     }
     return true;
-}
-
-/* NULL without an error: both copies are damaged, and --xml puts one back. */
-static bool
-read_old_xml(const cli_options *o, qm_vault *vault, char **ret, GError **error)
-{
-    g_autoptr(GError) e = NULL;
-
-    if (qm_vault_read_xml(vault, ret, &e))
-        return true;
-    if (o->xml == NULL || !g_error_matches(e, QM_ERROR, QM_ERROR_CORRUPT)) {
-        g_propagate_error(error, g_steal_pointer(&e));
-        return false;
-    }
-    *ret = NULL;
-    return true;
-}
-
-/* The record is written too, unchanged: history is kept by its sequence. */
-static bool
-write_new(qm_vault *vault, const qm_node *self, qm_record *record,
-          const char *xml, GError **error)
-{
-    qm_history entry = {.time_us = g_get_real_time()};
-
-    if (!qm_vault_write_xml(vault, xml, error) ||
-        !qm_vault_write_record(vault, record, error))
-        return false;
-    entry.sequence = record->sequence;
-    entry.generation = record->generation;
-    entry.from = entry.to = record->state;
-    entry.node_id = self->id;
-    g_strlcpy(entry.node, self->name, sizeof entry.node);
-    g_strlcpy(entry.cause, "domain XML changed", sizeof entry.cause);
-    return qm_vault_append_history(vault, &entry, error);
-}
-
-static bool
-same_disk(const qm_disk *a, const qm_disk *b)
-{
-    return strcmp(a->target, b->target) == 0 &&
-           strcmp(a->url->portal, b->url->portal) == 0 &&
-           strcmp(a->url->iqn, b->url->iqn) == 0 &&
-           a->url->lun == b->url->lun && a->read_only == b->read_only;
-}
-
-static bool
-same_disks(const qm_domxml *a, const qm_domxml *b)
-{
-    bool same = a->disks->len == b->disks->len && a->n_disks == b->n_disks;
-
-    for (guint i = 0; same && i < a->disks->len; i++)
-        same = same_disk(g_ptr_array_index(a->disks, i),
-                         g_ptr_array_index(b->disks, i));
-    return same;
-}
-
-/* The gates of a running VM are found by the XML, and its saved state would
- * be continued on the disks that the XML names then. */
-static bool
-check_disks(const qm_record *record, const char *old, const char *xml,
-            GError **error)
-{
-    g_autoptr(qm_domxml) was = NULL;
-    g_autoptr(qm_domxml) will = NULL;
-
-    if (record->state != QM_STATE_RUNNING || old == NULL)
-        return true;
-    if (!qm__domxml_parse(old, &was, error) ||
-        !qm__domxml_parse(xml, &will, error))
-        return false;
-    if (same_disks(was, will))
-        return true;
-    g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
-                "the VM runs: its disks cannot be changed before it is shut "
-                "down (stop_action=shutdown, then stop the resource)");
-    return false;
-}
-
-/* Writes @xml unless somebody else changed @old meanwhile. */
-static bool
-replace(const cli_options *o, qm_vault *vault, const char *old, const char *xml,
-        GError **error)
-{
-    g_autoptr(qm_lock) lock = NULL;
-    g_autofree char *now = NULL;
-    qm_record record;
-    qm_node self;
-
-    if (!cli_self(&self, error) ||
-        !cli_lock_vm(o, qm_vault_get_info(vault)->uuid, &lock, error) ||
-        !qm_vault_acquire(vault, may_edit, &self, cli_deadline(o), &record,
-                          error) ||
-        !read_old_xml(o, vault, &now, error))
-        return false;
-    if (g_strcmp0(now, old) != 0) {
-        g_set_error(error, QM_ERROR, QM_ERROR_CONFLICT,
-                    "somebody else changed the XML meanwhile: edit it again");
-        return false;
-    }
-    return check_disks(&record, now, xml, error) &&
-           write_new(vault, &self, &record, xml, error);
 }
 
 static bool
@@ -394,12 +266,12 @@ cli_vault_edit(const cli_options *o, GString *out, GError **error)
         !cli_open(o, target, (uint16_t) self.id, &vault, error) ||
         !qm_vault_read_record(vault, &record, error) ||
         /* Refused later all the same; but not after an hour of editing. */
-        !may_edit(&record, &self, error) ||
-        !read_old_xml(o, vault, &old, error) ||
+        !cli_may_change(&record, &self, error) ||
+        !cli_read_xml(o, vault, &old, error) ||
         !new_xml(o, vault, old, &new, error))
         return false;
     changed = g_strcmp0(old, new) != 0;
-    if (changed && !replace(o, vault, old, new, error))
+    if (changed && !cli_change_xml(o, vault, old, new, error))
         return false;
     report_edit(o, qm_vault_get_info(vault), changed, out);
     return true;

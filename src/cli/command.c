@@ -32,13 +32,22 @@ const cli_command cli_commands[] = {
      "with.",
      1, 1, REACH | CLI_OPT_XML_FILE | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
      cli_vault_edit},
+    {"vault set-cpu", "VM --baseline", "Give a VM a CPU that every node can be",
+     "Finds the best CPU model that all nodes of the cluster have in common,\n"
+     "by what quickmigd has told of each, and puts it into the VM's domain\n"
+     "XML; topology, NUMA and cache stay.  As with vault edit it takes effect\n"
+     "at the VM's next cold boot.",
+     1, 1, REACH | CLI_OPT_BASELINE | CLI_OPT_JSON, cli_vault_set_cpu},
     {"status", "[VM]...", "Show every VM, its state and its owner",
      "Reads the vaults of all cluster resources, or of those that are named.\n"
      "A vault that cannot be read is a line with its error; the exit code is\n"
      "then 1.",
      0, G_MAXUINT, REACH | CLI_OPT_VAULT | CLI_OPT_JSON, cli_status},
-    {"history", "VM", "Show a VM's past transitions", NULL, 1, 1,
-     REACH | CLI_OPT_LIMIT | CLI_OPT_JSON, cli_history},
+    {"history", "[VM]", "Show past transitions of a VM, or of all",
+     "Without VM: of all VMs of the cluster, in the order of time.  A vault "
+     "that\n"
+     "cannot be read is a warning; the exit code is then 1.",
+     0, 1, REACH | CLI_OPT_LIMIT | CLI_OPT_JSON, cli_history},
     {"move", "VM [NODE]", "Move a running VM to another node",
      "With quickmigd on both nodes the guest's memory is copied first, while "
      "it\n"

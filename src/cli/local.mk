@@ -23,6 +23,7 @@ src_cli_libqmcli_la_SOURCES = \
 	src/cli/cmd-protect.c \
 	src/cli/cmd-status.c \
 	src/cli/cmd-unprotect.c \
+	src/cli/cmd-vault-cpu.c \
 	src/cli/cmd-vault-create.c \
 	src/cli/cmd-vault.c \
 	src/cli/command.c \
@@ -55,6 +56,8 @@ src_cli_libqmcli_la_SOURCES = \
 	src/cli/protection.h \
 	src/cli/reach.c \
 	src/cli/reach.h \
+	src/cli/xml-change.c \
+	src/cli/xml-change.h \
 	$(NULL)
 src_cli_libqmcli_la_LIBADD = src/lib/libqmcore.la
 

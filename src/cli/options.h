@@ -23,6 +23,7 @@ typedef struct {
     gboolean yes;      /* do not ask */
     gboolean show_xml;
     gboolean dry_run, restart, stopped;
+    gboolean baseline;   /* of all nodes' CPUs */
     gboolean all;        /* what is fine, too */
     char *xml;           /* file with a domain XML */
     char *connect;       /* libvirt URI; NULL: qemu:///system */
@@ -62,6 +63,7 @@ typedef enum {
     CLI_OPT_MODE = 1 << 14,
     CLI_OPT_SCRIPT = 1 << 15,
     CLI_OPT_PARALLEL = 1 << 16,
+    CLI_OPT_BASELINE = 1 << 17, /* and --force */
     CLI_OPT_ALL = 1 << 24,
     CLI_OPT_PROTECT = 1 << 25, /* --dry-run, --restart, --stopped */
     CLI_OPT_NEW_VAULT = 1 << 26,

@@ -47,6 +47,7 @@ resource_free(void *data)
     g_free(r->downtime_limit);
     g_free(r->image_secret);
     g_free(r->reconnect_limit);
+    g_free(r->network_map);
     g_free(r);
 }
 
@@ -67,6 +68,7 @@ add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
     r->downtime_limit = parameter(root, primitive, template, "downtime_limit");
     r->reconnect_limit =
         parameter(root, primitive, template, "reconnect_limit");
+    r->network_map = parameter(root, primitive, template, "network_map");
     g_ptr_array_add(list, r);
 }
 

@@ -197,6 +197,9 @@ invite_target(qm_engine *e, const qm_node *target, GError **error)
         return qm__hints_check(e->hints, error);
     }
     g_strlcpy(offer.vault, e->params.vault, sizeof offer.vault);
+    g_strlcpy(offer.network_map,
+              e->params.network_map != NULL ? e->params.network_map : "",
+              sizeof offer.network_map);
     g_strlcpy(offer.image_secret,
               e->params.image_secret != NULL ? e->params.image_secret : "",
               sizeof offer.image_secret);

@@ -12,17 +12,31 @@
 #include <unistd.h>
 #include "crash.h"
 #include "engine.h"
+#include "image-xml.h"
+#include "netmap.h"
 #include "stream.h"
 
 #define DOMAIN_AGAIN_MS 5
 
+/* With the names that the networks have here. */
+static bool
+map_networks(qm_engine *e, const char *xml, char **ret_xml, GError **error)
+{
+    g_autoptr(qm_netmap) map = NULL;
+
+    return qm__netmap_parse(e->params.network_map, &map, error) &&
+           qm__netmap_apply(map, qm__cluster_self(e->cluster)->name, xml,
+                            ret_xml, error);
+}
+
 bool
 qm__engine_boot(qm_engine *e, GError **error)
 {
-    g_autofree char *xml = NULL;
+    g_autofree char *mapped = NULL, *xml = NULL;
     int64_t began = qm__now();
 
-    if (!qm__domxml_for_gates(e->xml, &xml, error) ||
+    if (!map_networks(e, e->xml, &mapped, error) ||
+        !qm__domxml_for_gates(mapped, &xml, error) ||
         !qm__disks_acquire(e, false, qm__engine_call(e, e->t.end), error))
         return false;
     qm__engine_report(e, "takeover", "disks acquired in %" PRIi64 " ms",
@@ -66,6 +80,29 @@ stream_in(qm_engine *e, const qm_following *following, qm_load *load,
     return ok;
 }
 
+/* A guest is continued with the XML that it was saved with, and that had the
+ * names of the node that saved it. */
+static bool
+saved_xml(qm_engine *e, const qm_following *f, char **ret_xml, GError **error)
+{
+    g_autoptr(qm_image_reader) r = NULL;
+    g_autofree char *xml = NULL;
+    qm_store *store;
+
+    *ret_xml = NULL;
+    if (e->params.network_map == NULL || e->params.network_map[0] == '\0')
+        return true;
+    qm__vault_set_deadline(e->vault, e->t.work);
+    if (!qm__vault_image(e->vault, e->record.image_id, false, &store, error))
+        return false;
+    r = qm__image_reader_new(store, qm__engine_uuid(e), e->record.image_id);
+    qm__image_reader_decrypt(r, e->image_key);
+    return qm__image_read_xml(r, f != NULL, e->t.work,
+                              f != NULL ? f->keep_going : NULL,
+                              f != NULL ? f->opaque : NULL, &xml, error) &&
+           map_networks(e, xml, ret_xml, error);
+}
+
 /* What says that the image, or QEMU's taking it, is at fault: not the
  * storage, not the time, not the administrator's secret. */
 static bool
@@ -100,14 +137,21 @@ qm__engine_load(qm_engine *e, const qm_following *following, qm_load *load,
                 GError **error)
 {
     g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
+    g_autofree char *xml = NULL;
     GError *why = NULL;
 
     load->began = qm__now();
     load->image_id = e->record.image_id;
-    if (!qm__engine_need_key(e, error) ||
-        !qm__fifo_new(dir, QM_FIFO_RESTORE, &load->fifo, error) ||
-        !qm__vm_restore_begin(e->vm, qm__fifo_path(load->fifo), NULL,
-                              &load->job, error))
+    if (!qm__engine_need_key(e, error))
+        return false;
+    if (!saved_xml(e, following, &xml, &why)) {
+        load->bad_image = is_image_fault(why);
+        g_propagate_error(error, why);
+        return false;
+    }
+    if (!qm__fifo_new(dir, QM_FIFO_RESTORE, &load->fifo, error) ||
+        !qm__vm_restore_begin(e->vm, qm__fifo_path(load->fifo), xml, &load->job,
+                              error))
         return false;
     QM_CRASH_POINT("load-begun");
     return stream_in(e, following, load, &why) ||

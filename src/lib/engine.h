@@ -37,6 +37,7 @@ typedef struct {
     qm_mode mode;
     unsigned downtime_limit_ms;
     const char *image_secret; /* UUID of a libvirt secret; NULL: none */
+    const char *network_map;  /* see netmap.h; NULL: none */
     unsigned health_misses;
     unsigned health_timeout_s;
     unsigned health_grace_s;

@@ -11,6 +11,7 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include "bounded.h"
+#include "cpu.h"
 #include "host.h"
 #include "timeouts.h"
 #include "xml-walk.h"
@@ -50,6 +51,7 @@ qm__host_view_free(qm_host_view *view)
     g_strfreev(view->host.machines);
     g_strfreev(view->host.links);
     g_strfreev(view->host.networks);
+    g_free(view->cpu);
     g_ptr_array_unref(view->cpu_problems);
     g_free(view);
 }
@@ -184,6 +186,27 @@ cpu_problem(virConnectPtr conn, const question *q)
     return g_strndup(e->message, PROBLEM_MAX);
 }
 
+/* Of kvm where there is that. */
+static char *
+cpu_line(virConnectPtr conn, const qm_host *host)
+{
+    static const char *const types[] = {"kvm", "qemu"};
+    char *line = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(types) && line == NULL; i++) {
+        char *text =
+            g_strv_contains((const char *const *) host->types, types[i])
+                ? virConnectGetDomainCapabilities(conn, NULL, NULL, NULL,
+                                                  types[i], 0)
+                : NULL;
+
+        if (text != NULL)
+            line = qm__cpu_line(text);
+        free(text);
+    }
+    return line;
+}
+
 static void
 read_versions(virConnectPtr conn, qm_node_facts *facts)
 {
@@ -211,6 +234,7 @@ ask_libvirt(void *data, GError **error)
     if (ok) {
         read_versions(conn, b->view->facts);
         b->view->host.networks = read_networks(conn);
+        b->view->cpu = cpu_line(conn, &b->view->host);
         for (guint i = 0; i < b->asked->len; i++)
             g_ptr_array_add(b->view->cpu_problems,
                             cpu_problem(conn, b->asked->pdata[i]));

@@ -11,6 +11,7 @@
 typedef struct {
     qm_node_facts *facts; /* without storage */
     qm_host host;
+    char *cpu;               /* as qm__cpu_line(); NULL: not known */
     GPtrArray *cpu_problems; /* char *, for each CPU that was asked for */
 } qm_host_view;
 

@@ -84,6 +84,7 @@ static const field offer_fields[] = {
     OF(qm_offer, FIELD_TEXT, vault),
     OF(qm_offer, FIELD_TEXT, hypervisor),
     OF(qm_offer, FIELD_TEXT, image_secret),
+    OF(qm_offer, FIELD_TEXT, network_map),
     OF(qm_offer, FIELD_U32, reconnect_limit_s),
     OF(qm_offer, FIELD_U32, downtime_limit_ms),
     OF(qm_offer, FIELD_U32, timeout_ms),

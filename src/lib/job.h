@@ -11,6 +11,7 @@
  */
 #include <quickmig/error.h>
 #include <quickmig/record.h>
+#include "netmap.h"
 
 /* Where one side of a move stands.  The order is that of time. */
 typedef enum {
@@ -61,6 +62,7 @@ typedef struct {
     char vault[1024];
     char hypervisor[256];
     char image_secret[64]; /* the name of one; empty: none */
+    char network_map[QM_NETMAP_MAX];
     uint32_t reconnect_limit_s;
     uint32_t downtime_limit_ms;
     uint32_t timeout_ms; /* how long the move may take */

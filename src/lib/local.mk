@@ -34,6 +34,9 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/codec.h \
 	src/lib/converge.c \
 	src/lib/converge.h \
+	src/lib/cpu-baseline.c \
+	src/lib/cpu.c \
+	src/lib/cpu.h \
 	src/lib/crash.h \
 	src/lib/crc32c.c \
 	src/lib/crc32c.h \
@@ -78,6 +81,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/image-crypt.h \
 	src/lib/image-read.c \
 	src/lib/image-write.c \
+	src/lib/image-xml.c \
+	src/lib/image-xml.h \
 	src/lib/image.h \
 	src/lib/iscsi-login.c \
 	src/lib/iscsi-login.h \
@@ -114,6 +119,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/lun-watch.h \
 	src/lib/needs.c \
 	src/lib/needs.h \
+	src/lib/netmap.c \
+	src/lib/netmap.h \
 	src/lib/peer.c \
 	src/lib/peer.h \
 	src/lib/placement.c \

@@ -6,46 +6,25 @@
 #include "needs.h"
 #include "xml-walk.h"
 
-static xmlNode *
-child(const xmlNode *node, const char *name)
-{
-    for (xmlNode *n = node->children; n != NULL; n = n->next)
-        if (qm__walk_is(n, name))
-            return n;
-    return NULL;
-}
-
-static char *
-element_text(xmlDoc *doc, xmlNode *node)
-{
-    xmlBuffer *buffer = xmlBufferCreate();
-    char *text = NULL;
-
-    if (buffer != NULL && xmlNodeDump(buffer, doc, node, 0, 0) >= 0)
-        text = g_strdup((const char *) xmlBufferContent(buffer));
-    xmlBufferFree(buffer);
-    return text;
-}
-
 static void
 read_cpu(qm_needs *needs, xmlDoc *doc, const xmlNode *root)
 {
-    xmlNode *cpu = child(root, "cpu");
+    xmlNode *cpu = qm__walk_child(root, "cpu");
     g_autofree char *mode = cpu != NULL ? qm__walk_get(cpu, "mode") : NULL;
 
     if (cpu == NULL)
         return;
     needs->host_cpu = mode != NULL && strcmp(mode, "custom") != 0;
     /* One without a model only shapes topology or NUMA. */
-    if (!needs->host_cpu && child(cpu, "model") != NULL)
-        needs->cpu = element_text(doc, cpu);
+    if (!needs->host_cpu && qm__walk_child(cpu, "model") != NULL)
+        needs->cpu = qm__walk_text(doc, cpu);
 }
 
 static void
 read_machine(qm_needs *needs, const xmlNode *root)
 {
-    const xmlNode *os = child(root, "os");
-    const xmlNode *type = os != NULL ? child(os, "type") : NULL;
+    const xmlNode *os = qm__walk_child(root, "os");
+    const xmlNode *type = os != NULL ? qm__walk_child(os, "type") : NULL;
 
     if (type == NULL)
         return;
@@ -59,12 +38,12 @@ read_interfaces(qm_needs *needs, const xmlNode *root)
     g_autoptr(GStrvBuilder) bridges = g_strv_builder_new();
     g_autoptr(GStrvBuilder) networks = g_strv_builder_new();
     g_autoptr(GStrvBuilder) devices = g_strv_builder_new();
-    const xmlNode *all = child(root, "devices");
+    const xmlNode *all = qm__walk_child(root, "devices");
 
     for (xmlNode *n = all != NULL ? all->children : NULL; n != NULL;
          n = n->next) {
         const xmlNode *source =
-            qm__walk_is(n, "interface") ? child(n, "source") : NULL;
+            qm__walk_is(n, "interface") ? qm__walk_child(n, "source") : NULL;
         g_autofree char *bridge = NULL, *network = NULL, *device = NULL;
 
         if (source == NULL)

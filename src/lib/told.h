@@ -8,6 +8,7 @@
  * look at the CIB.  Pure.
  *
  *   quickmig-facts          facts.h
+ *   quickmig-cpu            cpu.h
  *   quickmig-eligible-RES   "here" (it runs there), "yes" or "no"
  *   quickmig-reason-RES     why not
  *   quickmig-rating-RES     0 to 100

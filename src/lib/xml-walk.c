@@ -51,6 +51,27 @@ qm__walk_has(const xmlNode *node, const char *name, const char *value)
 }
 
 xmlNode *
+qm__walk_child(const xmlNode *node, const char *name)
+{
+    for (xmlNode *n = node->children; n != NULL; n = n->next)
+        if (qm__walk_is(n, name))
+            return n;
+    return NULL;
+}
+
+char *
+qm__walk_text(xmlDoc *doc, xmlNode *node)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+    char *text = NULL;
+
+    if (buffer != NULL && xmlNodeDump(buffer, doc, node, 0, 0) >= 0)
+        text = g_strdup((const char *) xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return text;
+}
+
+xmlNode *
 qm__walk_next(const xmlNode *root, xmlNode *node)
 {
     xmlNode *next = node->children;

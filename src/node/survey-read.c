@@ -17,6 +17,7 @@
 #include <quickmig/vault.h>
 #include "cluster-internal.h"
 #include "local.h"
+#include "netmap.h"
 #include "survey.h"
 #include "vm.h"
 
@@ -124,14 +125,19 @@ refresh(const qm_resource *r, const char *dir, uint32_t node_id, survey_vm *vm)
                                     0600, NULL);
 }
 
+/* What it needs of this node: networks by the names that they have here. */
 static void
-take_copy(const char *dir, survey_vm *vm)
+take_copy(const qm_resource *r, const char *dir, const char *self,
+          survey_vm *vm)
 {
     g_autofree char *path = file_of(dir, vm->resource, ".xml");
-    g_autofree char *xml = NULL;
+    g_autofree char *xml = NULL, *mapped = NULL;
+    g_autoptr(qm_netmap) map = NULL;
 
-    if (g_file_get_contents(path, &xml, NULL, NULL))
-        (void) qm__needs_parse(xml, &vm->needs, NULL);
+    if (g_file_get_contents(path, &xml, NULL, NULL) &&
+        qm__netmap_parse(r->network_map, &map, NULL) &&
+        qm__netmap_apply(map, self, xml, &mapped, NULL))
+        (void) qm__needs_parse(mapped, &vm->needs, NULL);
 }
 
 typedef struct {
@@ -183,7 +189,7 @@ due(const GPtrArray *resources, const char *dir)
 }
 
 bool
-survey_vms_read(const char *cib, const char *dir, uint32_t node_id,
+survey_vms_read(const char *cib, const char *dir, const qm_node *self,
                 int64_t deadline, GPtrArray **ret, GError **error)
 {
     g_autoptr(GPtrArray) resources = NULL;
@@ -203,8 +209,8 @@ survey_vms_read(const char *cib, const char *dir, uint32_t node_id,
         for (guint k = 0; k < MIN(list->len, AT_A_TIME); k++)
             if (g_array_index(list, copy, k).resource == r &&
                 !qm__passed(deadline))
-                refresh(r, dir, node_id, vm);
-        take_copy(dir, vm);
+                refresh(r, dir, self->id, vm);
+        take_copy(r, dir, self->name, vm);
         g_ptr_array_add(vms, vm);
     }
     *ret = vms;

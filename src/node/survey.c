@@ -15,6 +15,7 @@
 #include <string.h>
 #include <glib/gstdio.h>
 #include "cluster-internal.h"
+#include "cpu.h"
 #include "eligible.h"
 #include "host.h"
 #include "log.h"
@@ -205,8 +206,8 @@ look(survey *s, GError **error)
     s->dir = g_build_filename(qm__run_dir(), "survey", NULL);
     (void) g_mkdir(s->dir, 0700); /* it may be there */
     read_rules(s);
-    if (!survey_vms_read(cib, s->dir, qm__cluster_self(cluster)->id,
-                         s->deadline, &s->vms, error))
+    if (!survey_vms_read(cib, s->dir, qm__cluster_self(cluster), s->deadline,
+                         &s->vms, error))
         return false;
     for (guint i = 0; i < s->vms->len; i++)
         g_ptr_array_add(needs, ((survey_vm *) s->vms->pdata[i])->needs);
@@ -251,6 +252,8 @@ qm__survey_main(void)
         s.view->facts->storage_mbs = survey_rate(s.vms, s.dir);
         survey_network(s.dir, s.view->facts);
         tell_facts(&s);
+        if (s.view->cpu != NULL)
+            tell(&s, QM_TOLD_CPU, NULL, s.view->cpu);
         for (guint i = 0; i < s.vms->len; i++)
             tell_vm(&s, i);
         forget_old(&s);

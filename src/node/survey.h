@@ -23,7 +23,7 @@ typedef struct {
 
 /* Every VM of the cluster, as GPtrArray with a free function set; reads the
  * vaults whose copies are oldest, some at a time. */
-bool survey_vms_read(const char *cib, const char *dir, uint32_t node_id,
+bool survey_vms_read(const char *cib, const char *dir, const qm_node *self,
                      int64_t deadline, GPtrArray **ret, GError **error);
 /* MB/s of this node's last image; 0: none is known. */
 uint32_t survey_rate(const GPtrArray *vms, const char *dir);

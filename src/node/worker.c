@@ -75,6 +75,7 @@ set_params(qm_engine *e, const qm_message *m)
     e->params.hypervisor = o->hypervisor[0] != '\0' ? o->hypervisor : NULL;
     e->params.image_secret =
         o->image_secret[0] != '\0' ? o->image_secret : NULL;
+    e->params.network_map = o->network_map;
     e->params.reconnect_limit_s = o->reconnect_limit_s;
     e->params.restore_attempts = 1;
     e->params.compress = QM_CODEC_AUTO;

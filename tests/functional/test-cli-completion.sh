@@ -61,8 +61,8 @@ offers "quickmig " vault status history move jobs cancel drain undrain hosts pla
     unprotect capacity doctor discover discard --help \
     --version
 offers "quickmig sta" status
-offers "quickmig vault " create show edit
-offers "quickmig vault s" show
+offers "quickmig vault " create show edit set-cpu
+offers "quickmig vault s" set-cpu show
 offers "quickmig vault nope " # nothing: it is no command
 offers "quickmig status " db rsc-web web
 offers "quickmig status w" web
@@ -86,6 +86,8 @@ offers "quickmig vault create --xml " vm.xml
 offers "quickmig vault show --xml " db rsc-web web
 offers "quickmig vault show --f"
 offers "quickmig vault edit we" web
+offers "quickmig vault set-cpu we" web
+offers "quickmig vault set-cpu web --b" --baseline
 offers "quickmig move " db rsc-web web
 offers "quickmig move web " n1 n2
 offers "quickmig move --no-precopy web n2 --m" --mode

@@ -89,7 +89,7 @@ refuse 2 "Unknown option --frob" "$QUICKMIG" vault show $V --frob
 refuse 2 "neither iscsi:// nor an absolute path" \
     "$QUICKMIG" vault create dir/web --xml web.xml
 refuse 2 "--xml FILE is missing" "$QUICKMIG" vault create $V
-refuse 2 "VM is missing" "$QUICKMIG" history
+refuse 2 "VM is missing" "$QUICKMIG" discard
 refuse 2 "no command given" "$QUICKMIG"
 refuse 3 "there is no vault" "$QUICKMIG" vault show /run/dir
 [[ $(fingerprint /run/dir) == "$before" ]] || fail "something was changed"

@@ -8,6 +8,7 @@
 #include "../../resource-agents/agent.h"
 #include "../../src/gate/settings.h"
 #include "agent-reply.h"
+#include "cpu.h"
 #include "eligible.h"
 #include "facts.h"
 #include "fuzz.h"
@@ -56,10 +57,16 @@ look_at_node(const qm_told *told, const char *node)
 {
     const char *text = qm__told_get(told, node, QM_TOLD_FACTS, NULL);
     g_auto(GStrv) names = qm__told_names(told, node, QM_TOLD_ELIGIBLE);
+    const char *line = qm__told_get(told, node, QM_TOLD_CPU, NULL);
     g_autoptr(qm_node_facts) facts = NULL;
+    qm_cpu cpu = {0};
     bool ok;
 
     (void) qm__told_is_online(told, node);
+    if (line != NULL) {
+        FUZZ_TRY(ok, qm__cpu_parse(line, &cpu, &err));
+        qm__cpu_clear(&cpu);
+    }
     for (char **n = names; *n != NULL; n++) {
         (void) qm__told_best(told, *n, node);
         (void) qm__told_where(told, *n);

@@ -332,6 +332,8 @@ put_texts(void)
              "name=\"quickmig-rating-vm\" value=\"50\"/><nvpair id=\"b\" "
              "name=\"quickmig-eligible-vm\" value=\"yes\"/><nvpair id=\"c\" "
              "name=\"quickmig-facts\" value=\"{&quot;cpus&quot;:4}\"/>"
+             "<nvpair id=\"d\" name=\"quickmig-cpu\" "
+             "value=\"kvm/x86_64/AMD/EPYC/x2apic,-svm\"/>"
              "</instance_attributes></transient_attributes></node_state>"
              "</status></cib>");
     put_text("url", "iscsi", "iscsi://user@host:3260/iqn.2026-01.x:y/3");

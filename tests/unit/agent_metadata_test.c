@@ -176,6 +176,8 @@ test_actions(void **state)
 static const char *
 example(const char *name)
 {
+    if (strcmp(name, "network_map") == 0)
+        return "n1:br0=br1";
     return strcmp(name, "image_secret") == 0
                ? "5ca1ab1e-0000-4000-8000-00000000beef"
                : "/srv/vaults/vm1";

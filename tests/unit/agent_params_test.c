@@ -76,6 +76,7 @@ test_image_secret(void **state)
         read_params(&p, &err, VAULT, "OCF_RESKEY_image_secret=" SECRET, NULL));
     assert_string_equal(p.image_secret, SECRET);
     check_refused("OCF_RESKEY_image_secret=", "image_secret");
+    check_refused("OCF_RESKEY_network_map=br0=br1", "network_map");
     check_refused("OCF_RESKEY_image_secret=my-key", "image_secret");
     CHECK_OK(qm__parameters_read(wrong, true, &p, &err));
     assert_string_equal(p.image_secret, "x");

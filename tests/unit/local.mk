@@ -234,6 +234,12 @@ tests_unit_image_follow_test_SOURCES = \
 	tests/unit/image_follow_test.c $(image_test_sources)
 tests_unit_image_follow_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/image_xml_test
+TESTS += tests/unit/image_xml_test
+tests_unit_image_xml_test_SOURCES = \
+	tests/unit/image_xml_test.c $(image_test_sources)
+tests_unit_image_xml_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/image_crypt_test
 TESTS += tests/unit/image_crypt_test
 tests_unit_image_crypt_test_SOURCES = \
@@ -302,6 +308,14 @@ tests_unit_iscsi_wire_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/eligible_test
 TESTS += tests/unit/eligible_test
 tests_unit_eligible_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/cpu_test
+TESTS += tests/unit/cpu_test
+tests_unit_cpu_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/netmap_test
+TESTS += tests/unit/netmap_test
+tests_unit_netmap_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/rating_test
 TESTS += tests/unit/rating_test
