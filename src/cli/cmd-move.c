@@ -232,6 +232,7 @@ make_offer(const mover *v, qm_offer *offer, bool *ret_wanted, GError **error)
         *ret_wanted = may_be_live(v, r);
         offer->downtime_limit_ms = number(r->downtime_limit, DOWNTIME_MS);
         offer->reconnect_limit_s = number(r->reconnect_limit, RECONNECT_S);
+        offer->allow_unfenced = g_strcmp0(r->allow_unfenced, "true") == 0;
         if (r->image_secret != NULL)
             g_strlcpy(offer->image_secret, r->image_secret,
                       sizeof offer->image_secret);

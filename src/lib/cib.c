@@ -47,6 +47,7 @@ resource_free(void *data)
     g_free(r->downtime_limit);
     g_free(r->image_secret);
     g_free(r->reconnect_limit);
+    g_free(r->allow_unfenced);
     g_free(r);
 }
 
@@ -65,6 +66,7 @@ add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
     r->mode = parameter(root, primitive, template, "mode");
     r->image_secret = parameter(root, primitive, template, "image_secret");
     r->downtime_limit = parameter(root, primitive, template, "downtime_limit");
+    r->allow_unfenced = parameter(root, primitive, template, "allow_unfenced");
     r->reconnect_limit =
         parameter(root, primitive, template, "reconnect_limit");
     g_ptr_array_add(list, r);

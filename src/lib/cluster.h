@@ -98,6 +98,7 @@ typedef struct {
     char *vault; /* parameters as configured; NULL: default */
     char *hypervisor;
     char *mode, *downtime_limit, *reconnect_limit, *image_secret;
+    char *allow_unfenced;
 } qm_resource;
 
 /* Every ocf:quickmig:VirtualMachine in the CIB, as GPtrArray of qm_resource

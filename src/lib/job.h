@@ -63,7 +63,8 @@ typedef struct {
     char image_secret[64]; /* the name of one; empty: none */
     uint32_t reconnect_limit_s;
     uint32_t downtime_limit_ms;
-    uint32_t timeout_ms; /* how long the move may take */
+    uint32_t timeout_ms;     /* how long the move may take */
+    uint32_t allow_unfenced; /* 1: take targets without reservations */
 } qm_offer;
 
 typedef enum {

@@ -76,6 +76,7 @@ set_params(qm_engine *e, const qm_message *m)
     e->params.image_secret =
         o->image_secret[0] != '\0' ? o->image_secret : NULL;
     e->params.reconnect_limit_s = o->reconnect_limit_s;
+    e->params.allow_unfenced = o->allow_unfenced != 0;
     e->params.restore_attempts = 1;
     e->params.compress = QM_CODEC_AUTO;
     e->params.mode = QM_MODE_LIVE;

@@ -17,6 +17,7 @@ static const struct {
 } formats[] = {
     {"agent", fuzz_agent},
     {"control", fuzz_control},
+    {"disks", fuzz_disks},
     {"domxml", fuzz_domxml},
     {"history", fuzz_history},
     {"image", fuzz_image},
