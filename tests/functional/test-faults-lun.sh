@@ -44,12 +44,13 @@ restart() {
 restart_as() { # SERIAL
     tgt_kill
     tgt_start
-    tgtadm --lld iscsi --op new --mode target --tid 1 --targetname "$IQN" &&
-        tgt_lun 1 1 /run/lun1 96M &&
-        tgtadm --lld iscsi --op update --mode logicalunit --tid 1 --lun 1 \
-            --params "scsi_sn=$1" &&
-        tgtadm --lld iscsi --op bind --mode target --tid 1 \
-            --initiator-address ALL || fail "no LUN $1"
+    tgtadm --lld iscsi --op new --mode target --tid 1 --targetname "$IQN" ||
+        fail "no target"
+    tgt_lun 1 1 /run/lun1 96M
+    tgtadm --lld iscsi --op update --mode logicalunit --tid 1 --lun 1 \
+        --params "scsi_sn=$1" || fail "no serial"
+    tgtadm --lld iscsi --op bind --mode target --tid 1 \
+        --initiator-address ALL || fail "nobody may log in"
 }
 
 step "errors of the medium reach the guest, and end nothing"
