@@ -303,7 +303,8 @@ open_patiently(qm_agent *a, bool *ret_vouched, GError **error)
             return true;
         }
         if (qm__passed(a->engine.t.work) ||
-            !qm__engine_started_here(&a->engine)) {
+            !qm__engine_started_here(&a->engine) ||
+            qm__engine_ended_here(&a->engine)) {
             g_propagate_error(error, g_steal_pointer(&why));
             return false;
         }

@@ -190,6 +190,9 @@ bool qm__engine_stop(qm_engine *e, GError **error);
 /* For a stop whose engine could not be opened, because the vault is away: was
  * the VM started here in this boot at all? */
 bool qm__engine_started_here(qm_engine *e);
+/* The same: it was, and libvirt does not have it any more.  Then there is
+ * nothing that waiting for the vault could save. */
+bool qm__engine_ended_here(qm_engine *e);
 /* Ends what runs here and publishes "released generation g" instead of
  * writing it.  Never started here: success. */
 bool qm__engine_stop_blind(qm_engine *e, GError **error);
