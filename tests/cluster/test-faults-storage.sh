@@ -27,11 +27,13 @@ has_gone() { # NODE FROM TO COUNT
     [[ $(went "$1" "$2" "$3") -gt $4 ]]
 }
 
-# Milliseconds: the longest time without a synced write since tick $2.
+# Milliseconds: the longest time without a synced write since tick $2.  Ticks
+# go on while a write waits; their number of the last synced block does not.
 longest_stall() {
-    grep -a '^TICK boot=.* disk=' "$(guest_console "$1")" | tail -n +"$2" |
-        grep -o ' us=[0-9]*' | cut -d= -f2 |
-        awk 'NR > 1 && $1 - last > most { most = $1 - last } { last = $1 }
+    grep -a '^TICK boot=.* disk=[0-9]*$' "$(guest_console "$1")" |
+        tail -n +"$2" | sed 's/.* us=\([0-9]*\) .* disk=/\1 /' |
+        awk '$2 != seq { if (NR > 1 && $1 - last > most) most = $1 - last
+                         last = $1; seq = $2 }
              END { printf "%d\n", most / 1000 }'
 }
 
