@@ -16,6 +16,8 @@
 #include "settle.h"
 
 #define RETRY_MS    500 /* how often a vault that is away is looked for */
+#define AWAY_TIME   (30 * QM_S) /* a start waits for storage that is away */
+#define ABSENT_TIME (3 * QM_S)  /* … that is there, but not the vault */
 #define SETTLE_TIME (10 * QM_S) /* a failed move holds up the whole cluster */
 
 static const qm_agent_action actions[] = {
@@ -108,16 +110,18 @@ open_engine(qm_agent *a, GError **error)
     return true;
 }
 
+typedef bool (*engine_step)(qm_agent *a, GError **error);
+
 /* Opens the engine, runs @step, closes.  @or_else: what a failure asks for;
  * NULL: nothing. */
 static ocf_code
-with_engine(qm_agent *a, bool (*step)(qm_agent *a, GError **error),
+with_engine(qm_agent *a, engine_step open, engine_step step,
             void (*or_else)(qm_agent *a))
 {
     g_autoptr(GError) error = NULL;
     ocf_code code = OCF_SUCCESS;
 
-    if (!open_engine(a, &error) || !step(a, &error)) {
+    if (!open(a, &error) || !step(a, &error)) {
         code = failed(a, error);
         if (or_else != NULL)
             or_else(a);
@@ -135,10 +139,50 @@ start_step(qm_agent *a, GError **error)
     return qm__engine_start(&a->engine, error);
 }
 
+/* How long a start waits for a vault that cannot be opened for this reason.
+ * A portal that answers, but has no such LUN, is about to have it, or wrong. */
+static int64_t
+patience_for(const GError *error)
+{
+    if (g_error_matches(error, QM_ERROR, QM_ERROR_IO) ||
+        g_error_matches(error, QM_ERROR, QM_ERROR_LOST) ||
+        g_error_matches(error, QM_ERROR, QM_ERROR_TIMEOUT))
+        return AWAY_TIME;
+    return g_error_matches(error, QM_ERROR, QM_ERROR_NOT_FOUND) ? ABSENT_TIME
+                                                                : 0;
+}
+
+/* Storage that restarts comes back; and a start that fails at once, here and
+ * on every other node, leaves the VM down until somebody cleans up. */
+static bool
+open_for_start(qm_agent *a, GError **error)
+{
+    int64_t since = qm__now();
+    int code = 0;
+
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+
+        if (open_engine(a, &why))
+            return true;
+        if (why->code != code)
+            since = qm__now();
+        code = why->code;
+        if (qm__now() - since >= patience_for(why) ||
+            qm__now() - a->began >= AWAY_TIME || qm__passed(a->engine.t.work)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
+        }
+        qm__warning("%s: %s; trying again", a->action->name, why->message);
+        qm__engine_close(&a->engine);
+        (void) poll(NULL, 0, RETRY_MS);
+    }
+}
+
 ocf_code
 qm__do_start(qm_agent *a)
 {
-    return with_engine(a, start_step, NULL);
+    return with_engine(a, open_for_start, start_step, NULL);
 }
 
 static bool
@@ -150,7 +194,7 @@ migrate_from_step(qm_agent *a, GError **error)
 ocf_code
 qm__do_migrate_from(qm_agent *a)
 {
-    return with_engine(a, migrate_from_step, NULL);
+    return with_engine(a, open_engine, migrate_from_step, NULL);
 }
 
 /* Whoever asked for this move may have said how; it is a wish like any other,
@@ -236,7 +280,7 @@ settle_move(qm_agent *a)
 ocf_code
 qm__do_migrate_to(qm_agent *a)
 {
-    return with_engine(a, migrate_to_step, settle_move);
+    return with_engine(a, open_engine, migrate_to_step, settle_move);
 }
 
 /* --- stop ---------------------------------------------------------------- */
@@ -259,7 +303,8 @@ open_patiently(qm_agent *a, bool *ret_vouched, GError **error)
             return true;
         }
         if (qm__passed(a->engine.t.work) ||
-            !qm__engine_started_here(&a->engine)) {
+            !qm__engine_started_here(&a->engine) ||
+            qm__engine_ended_here(&a->engine)) {
             g_propagate_error(error, g_steal_pointer(&why));
             return false;
         }
@@ -389,7 +434,8 @@ ocf_code
 qm__do_validate(qm_agent *a)
 {
     /* Check level 0 looks at the parameters only: they have been read. */
-    return a->depth < 10 ? OCF_SUCCESS : with_engine(a, validate_step, NULL);
+    return a->depth < 10 ? OCF_SUCCESS
+                         : with_engine(a, open_engine, validate_step, NULL);
 }
 
 /* The one parameter that a stop must know even if it is told none. */

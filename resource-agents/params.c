@@ -72,6 +72,12 @@ set_reconnect_limit(qm_params *p, const char *value)
 }
 
 static void
+set_allow_unfenced(qm_params *p, const char *value)
+{
+    p->allow_unfenced = strcmp(value, "true") == 0;
+}
+
+static void
 set_mode(qm_params *p, const char *value)
 {
     p->mode = strcmp(value, "quick") == 0  ? QM_MODE_QUICK
@@ -268,6 +274,21 @@ static const qm_parameter parameters[] = {
          "given up and the guest is ended, so that it can be recovered on "
          "another node. Counts for gates started afterwards.",
      .set = set_reconnect_limit},
+    {.name = "allow_unfenced",
+     .type = "select",
+     .default_value = "false",
+     .choices = "false true",
+     .reloadable = true,
+     .shortdesc = "accept disks that cannot be reserved",
+     .longdesc =
+         "A disk whose target knows no SCSI-3 persistent reservations is "
+         "refused: nothing would keep the writes of a node away that was "
+         "taken for dead, and is not. true: it is used all the same, and "
+         "protected by cluster fencing alone; \"quickmig status\" and "
+         "\"quickmig doctor\" say so each time. Disks that can be reserved "
+         "still are. The vault has to be reservable, or a directory. Counts "
+         "for gates started afterwards.",
+     .set = set_allow_unfenced},
     {.name = "health_misses",
      .type = "integer",
      .default_value = "3",

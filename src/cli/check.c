@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "advice.h"
 #include "check.h"
+#include "cli.h"
 #include "lun.h"
 #include "output.h"
 #include "reach.h"
@@ -128,7 +129,7 @@ check_geometry(const qm_lun_info *info, GError **error)
 }
 
 static bool
-check_reservation(const cli_options *o, qm_lun *lun, cli_disk_check *check,
+check_reservation(const cli_options *o, qm_lun *lun, uint32_t *ret_keys,
                   GError **error)
 {
     qm_pr_state state = {0};
@@ -136,7 +137,7 @@ check_reservation(const cli_options *o, qm_lun *lun, cli_disk_check *check,
 
     if (!qm__pr_read(lun, cli_deadline(o), &state, error))
         return false;
-    check->keys = state.keys != NULL ? state.keys->len : 0;
+    *ret_keys = state.keys != NULL ? state.keys->len : 0;
     ok = state.holder == 0 || qm__key_is_ours(state.holder);
     if (!ok)
         g_set_error(error, QM_ERROR, QM_ERROR_FOREIGN,
@@ -182,8 +183,20 @@ check_disk(const cli_options *o, cli_disk_check *check, const qm_url *vault,
     }
     check->result = CLI_DISK_CHECKED;
     check->size = qm__lun_info(lun)->size;
-    return check_geometry(qm__lun_info(lun), error) &&
-           check_reservation(o, lun, check, error);
+    if (!check_geometry(qm__lun_info(lun), error))
+        return false;
+    if (check_reservation(o, lun, &check->keys, &e))
+        return true;
+    check->unfenced =
+        o->allow_unfenced && g_error_matches(e, QM_ERROR, QM_ERROR_UNSUPPORTED);
+    if (check->unfenced) {
+        cli_warn("disk %s UNFENCED: its target knows no reservations: only "
+                 "cluster fencing keeps the writes of a lost node away",
+                 disk->target);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&e));
+    return false;
 }
 
 static void
@@ -223,8 +236,13 @@ check_lun_size(const cli_options *o, const qm_domxml *dom, const qm_url *vault,
     uint64_t needed = cli_image_needed(dom->memory) + IMAGE_OFFSET;
     g_autofree char *has = NULL, *memory = NULL, *wants = NULL;
     g_autoptr(qm_lun) lun = NULL;
+    uint32_t keys;
 
     if (!open_lun(o, vault, true, &lun, error)) {
+        g_prefix_error(error, "vault %s: ", vault->text);
+        return false;
+    }
+    if (!check_reservation(o, lun, &keys, error)) {
         g_prefix_error(error, "vault %s: ", vault->text);
         return false;
     }

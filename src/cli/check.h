@@ -20,6 +20,7 @@ typedef struct {
     cli_disk_result result;
     uint64_t size; /* bytes; CHECKED only */
     uint32_t keys; /* registered keys; CHECKED only */
+    bool unfenced; /* CHECKED, cannot be reserved, and was allowed */
     char *why;     /* UNREACHABLE only */
 } cli_disk_check;
 
@@ -32,7 +33,8 @@ bool cli_load_xml(const char *file, char **ret_xml, qm_domxml **ret_dom,
 /*
  * Looks at every disk's LUN without registering: a LUN that is not there,
  * refuses the login, is the vault itself, is reserved by something else or
- * cannot be reserved is an error; one that cannot be reached is not.
+ * cannot be reserved (unless that is allowed) is an error; one that cannot be
+ * reached is not.
  * @ret_checks: GPtrArray of cli_disk_check, pointing into @dom.
  */
 bool

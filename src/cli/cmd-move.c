@@ -235,6 +235,7 @@ make_offer(const mover *v, qm_offer *offer, bool *ret_wanted, GError **error)
         if (r->network_map != NULL)
             g_strlcpy(offer->network_map, r->network_map,
                       sizeof offer->network_map);
+        offer->allow_unfenced = g_strcmp0(r->allow_unfenced, "true") == 0;
         if (r->image_secret != NULL)
             g_strlcpy(offer->image_secret, r->image_secret,
                       sizeof offer->image_secret);

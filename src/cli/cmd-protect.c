@@ -494,6 +494,9 @@ cli_protect(const cli_options *o, GString *out, GError **error)
         !check_libvirt(&p, error) || !check_storage(&p, error))
         goto out;
     cli_protection_set_rate(p.plan, p.rate);
+    for (guint i = 0; i < p.checks->len; i++)
+        p.plan->unfenced |=
+            ((const cli_disk_check *) p.checks->pdata[i])->unfenced;
     if (!o->dry_run && (!make_vault(&p, error) || !hand_over(&p, error)))
         goto out;
     report(&p, out);

@@ -66,8 +66,9 @@ describe_gates(const cli_look *look)
 
         any = any || gate->runs;
         g_string_append_printf(
-            text, "%s%s %s", text->len > 0 ? ", " : "", gate->disk,
-            gate->runs ? qm__gate_state_name(gate->status.state) : "none");
+            text, "%s%s %s%s", text->len > 0 ? ", " : "", gate->disk,
+            gate->runs ? qm__gate_state_name(gate->status.state) : "none",
+            gate->runs && gate->status.unfenced ? " UNFENCED" : "");
     }
     if (!any)
         g_string_truncate(text, 0);
@@ -138,6 +139,7 @@ print_gates(JsonBuilder *b, const cli_look *look)
         cli_json_number(b, "pid", gate->runs ? (uint64_t) s->pid : 0);
         cli_json_number(b, "client_pid",
                         gate->runs ? (uint64_t) s->client_pid : 0);
+        cli_json_bool(b, "unfenced", gate->runs && s->unfenced);
         cli_json_number(b, "reconnects", s->reconnects);
         cli_json_number(b, "read_bytes", s->read_bytes);
         cli_json_number(b, "written_bytes", s->written_bytes);
@@ -153,6 +155,7 @@ print_look(JsonBuilder *b, const cli_look *look)
     json_builder_begin_object(b);
     cli_json_string(b, "resource", look->target->resource);
     cli_json_string(b, "vault", look->target->vault);
+    cli_json_bool(b, "allow_unfenced", look->target->unfenced);
     cli_json_error(b, "error", look->error);
     if (look->error == NULL) {
         cli_json_string(b, "vm", look->info.name);
@@ -207,5 +210,14 @@ cli_status(const cli_options *o, GString *out, GError **error)
         print_json(looks, out);
     else
         print_text(looks, out);
+    for (guint i = 0; i < looks->len; i++) {
+        const cli_target *t = ((const cli_look *) looks->pdata[i])->target;
+
+        if (t->unfenced)
+            cli_warn("%s: UNFENCED disks are allowed (allow_unfenced=true): "
+                     "where its target knows no reservations, a node that is "
+                     "taken for dead and is not can still write to them",
+                     or_dash(t->resource));
+    }
     return judge(looks, error);
 }

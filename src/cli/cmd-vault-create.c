@@ -120,7 +120,10 @@ print_text(const creation *c, const char *crm, const char *pcs, GString *out)
         g_string_append_printf(
             out, "Disk %s: %s%s%s\n", check->disk->target,
             check->result == CLI_DISK_CHECKED ? size : "",
-            check->result == CLI_DISK_CHECKED ? ", can be reserved" : "",
+            check->result != CLI_DISK_CHECKED ? ""
+            : check->unfenced
+                ? ", UNFENCED: its resource needs allow_unfenced=true"
+                : ", can be reserved",
             check->result == CLI_DISK_CHECKED
                 ? ""
                 : cli_disk_result_name(check->result));

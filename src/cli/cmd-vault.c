@@ -10,6 +10,7 @@
 #include "advice.h"
 #include "check.h"
 #include "cli.h"
+#include "disk-note.h"
 #include "editor.h"
 #include "reach.h"
 #include "xml-change.h"
@@ -251,6 +252,52 @@ report_edit(const cli_options *o, const qm_vault_info *info, bool changed,
     }
 }
 
+/* --- new disks --- */
+
+/* Only a check hangs on the notes, so that it does not matter where the VM
+ * runs; but who saves or restores must not lose the vault now. */
+static bool
+may_forget(const qm_record *record, void *opaque, GError **error)
+{
+    if (record->state != QM_STATE_SAVING && record->state != QM_STATE_RESTORING)
+        return true;
+    g_set_error(error, QM_ERROR, QM_ERROR_REFUSED,
+                "the VM is %s on %s: wait until that has ended",
+                qm_state_name(record->state), record->owner.name);
+    return false;
+}
+
+/* The next start notes what it finds. */
+static bool
+forget_disks(const cli_options *o, qm_vault *vault, GString *out,
+             GError **error)
+{
+    const qm_vault_info *info = qm_vault_get_info(vault);
+    g_autoptr(GArray) none = g_array_new(FALSE, FALSE, sizeof(qm_disk_note));
+    g_autoptr(qm_lock) lock = NULL;
+    qm_record record;
+
+    if (o->xml != NULL) {
+        g_set_error(error, CLI_USAGE, 0,
+                    "vault edit: either --xml or --new-disks");
+        return false;
+    }
+    if (!cli_lock_vm(o, info->uuid, &lock, error) ||
+        !qm_vault_acquire(vault, may_forget, NULL, cli_deadline(o), &record,
+                          error) ||
+        !qm__disk_notes_write(vault, none, error))
+        return false;
+    if (o->json) {
+        report_edit(o, info, false, out);
+        return true;
+    }
+    g_string_append_printf(out,
+                           "%s takes its disks' LUNs as they are at its next "
+                           "start.\n",
+                           info->name);
+    return true;
+}
+
 bool
 cli_vault_edit(const cli_options *o, GString *out, GError **error)
 {
@@ -263,8 +310,11 @@ cli_vault_edit(const cli_options *o, GString *out, GError **error)
 
     if (!cli_find_target(o, o->args[0], &target, error) ||
         !cli_self(&self, error) ||
-        !cli_open(o, target, (uint16_t) self.id, &vault, error) ||
-        !qm_vault_read_record(vault, &record, error) ||
+        !cli_open(o, target, (uint16_t) self.id, &vault, error))
+        return false;
+    if (o->new_disks)
+        return forget_disks(o, vault, out, error);
+    if (!qm_vault_read_record(vault, &record, error) ||
         /* Refused later all the same; but not after an hour of editing. */
         !cli_may_change(&record, &self, error) ||
         !cli_read_xml(o, vault, &old, error) ||

@@ -21,7 +21,8 @@ const cli_command cli_commands[] = {
      "create the cluster resource, for crm and for pcs.  Changes nothing when\n"
      "a check fails.",
      1, 1,
-     REACH | CLI_OPT_XML_FILE | CLI_OPT_FORCE | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
+     REACH | CLI_OPT_XML_FILE | CLI_OPT_FORCE | CLI_OPT_NO_CHECK |
+         CLI_OPT_UNFENCED | CLI_OPT_JSON,
      cli_vault_create},
     {"vault show", "VM", "Print what a vault holds", NULL, 1, 1,
      REACH | CLI_OPT_SHOW_XML | CLI_OPT_JSON, cli_vault_show},
@@ -29,8 +30,12 @@ const cli_command cli_commands[] = {
      "Opens $VISUAL or $EDITOR, or takes the XML from --xml.  The VM must be\n"
      "off, or run on this node.  A change takes effect at the VM's next cold\n"
      "boot; a guest that runs, or that is moved, keeps what it was started\n"
-     "with.",
-     1, 1, REACH | CLI_OPT_XML_FILE | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
+     "with.  With --new-disks the XML stays: it says that the LUNs of the "
+     "VM's\n"
+     "disks are others than before, though their addresses are the same.",
+     1, 1,
+     REACH | CLI_OPT_XML_FILE | CLI_OPT_NO_CHECK | CLI_OPT_NEW_DISKS |
+         CLI_OPT_JSON,
      cli_vault_edit},
     {"vault set-cpu", "VM --baseline", "Give a VM a CPU that every node can be",
      "Finds the best CPU model that all nodes of the cluster have in common,\n"
@@ -92,7 +97,7 @@ const cli_command cli_commands[] = {
      1, 1,
      CLI_OPT_CONNECT | CLI_OPT_SECRET_FILE | CLI_OPT_MOVE_TIMEOUT |
          CLI_OPT_NEW_VAULT | CLI_OPT_XML_FILE | CLI_OPT_PROTECT |
-         CLI_OPT_ANYWAY | CLI_OPT_NO_CHECK | CLI_OPT_JSON,
+         CLI_OPT_ANYWAY | CLI_OPT_NO_CHECK | CLI_OPT_UNFENCED | CLI_OPT_JSON,
      cli_protect},
     {"unprotect", "VM", "Hand a VM of the cluster's back to libvirt here",
      "Stops it, removes its resource and constraints, releases the\n"

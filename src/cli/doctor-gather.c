@@ -169,6 +169,7 @@ add_lun(const cli_options *o, cli_patient *p, GThreadPool *pool,
     job->lun->what = g_strdup(what);
     job->lun->name = g_strdup_printf("%s/%d", url->iqn, url->lun);
     job->lun->vault = strcmp(what, "vault") == 0;
+    job->lun->unfenced = look->target->unfenced && !job->lun->vault;
     g_ptr_array_add(p->luns, job->lun);
     (void) g_thread_pool_push(pool, job, NULL);
 }

@@ -398,6 +398,9 @@ cli_check_reservations(cli_examination *x)
     for (guint i = 0; luns != NULL && i < luns->len; i++) {
         const cli_lun *l = luns->pdata[i];
 
+        if (l->unfenced &&
+            g_error_matches(l->error, QM_ERROR, QM_ERROR_UNSUPPORTED))
+            continue; /* the check "unfenced-disks" says so */
         if (l->error != NULL)
             cli_find(
                 x, CLI_ERROR, l->resource,
@@ -422,6 +425,46 @@ cli_check_reservations(cli_examination *x)
                                      "target",
                                      l->what, l->name),
                      g_strdup("make the LUN writable at the target"));
+    }
+}
+
+/* Of one disk, when it is known to be so; else of the parameter. */
+void
+cli_check_unfenced(cli_examination *x)
+{
+    const GPtrArray *looks = x->patient->looks;
+    const GPtrArray *luns = x->patient->luns;
+
+    for (guint i = 0; looks != NULL && i < looks->len; i++) {
+        const cli_target *t = ((const cli_look *) looks->pdata[i])->target;
+        g_autoptr(GString) which = g_string_new(NULL);
+
+        if (!t->unfenced)
+            continue;
+        for (guint k = 0; luns != NULL && k < luns->len; k++) {
+            const cli_lun *l = luns->pdata[k];
+
+            if (l->unfenced && g_strcmp0(l->resource, t->resource) == 0 &&
+                g_error_matches(l->error, QM_ERROR, QM_ERROR_UNSUPPORTED))
+                g_string_append_printf(which, "%s%s",
+                                       which->len > 0 ? ", " : "", l->what);
+        }
+        cli_find(x, CLI_WARNING, t->resource,
+                 which->len > 0
+                     ? g_strdup_printf("%s UNFENCED: its target knows no "
+                                       "reservations, and a node that is "
+                                       "taken for dead and is not can still "
+                                       "write to it",
+                                       which->str)
+                     : g_strdup("allow_unfenced is true, and all of its disks "
+                                "that can be reached take reservations: it "
+                                "is not needed"),
+                 which->len > 0
+                     ? g_strdup("move the disk to a target that takes SCSI-3 "
+                                "persistent reservations")
+                     : g_strdup_printf("crm_resource --resource %s "
+                                       "--delete-parameter allow_unfenced",
+                                       t->resource));
     }
 }
 

@@ -55,6 +55,8 @@ const cli_check cli_checks[] = {
      CLI_NEEDS_CLUSTER, cli_check_vault_size},
     {"reservations", "each LUN takes reservations, and none is foreign",
      CLI_NEEDS_CLUSTER, cli_check_reservations},
+    {"unfenced-disks", "no disk is used that cannot be reserved",
+     CLI_NEEDS_CLUSTER, cli_check_unfenced},
     {"target-limits", "the targets take large transfers in one go",
      CLI_NEEDS_CLUSTER, cli_check_target},
     {"one-lun-one-vm", "no two VMs share a LUN", CLI_NEEDS_CLUSTER,

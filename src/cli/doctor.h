@@ -30,6 +30,7 @@ typedef struct {
     char *what; /* "vault", "disk vda" */
     char *name; /* "iqn…/1", the same for the same LUN */
     bool vault;
+    bool unfenced;      /* a disk that need not take reservations */
     GError *error;      /* NULL: reached, supports reservations */
     bool read_only;     /* write protected at the target */
     uint32_t max_burst; /* bytes; 0: not known */
@@ -152,6 +153,7 @@ void cli_check_failures(cli_examination *x);
 void cli_check_vaults(cli_examination *x);
 void cli_check_vault_size(cli_examination *x);
 void cli_check_reservations(cli_examination *x);
+void cli_check_unfenced(cli_examination *x);
 void cli_check_target(cli_examination *x);
 void cli_check_one_lun_one_vm(cli_examination *x);
 void cli_check_ungated(cli_examination *x);

@@ -23,10 +23,12 @@ typedef struct {
     gboolean yes;      /* do not ask */
     gboolean show_xml;
     gboolean dry_run, restart, stopped;
-    gboolean baseline;   /* of all nodes' CPUs */
-    gboolean all;        /* what is fine, too */
-    char *xml;           /* file with a domain XML */
-    char *connect;       /* libvirt URI; NULL: qemu:///system */
+    gboolean baseline;       /* of all nodes\' CPUs */
+    gboolean all;            /* what is fine, too */
+    gboolean allow_unfenced; /* disks that cannot be reserved are taken */
+    gboolean new_disks;      /* the disks' LUNs are others, and that is meant */
+    char *xml;               /* file with a domain XML */
+    char *connect;           /* libvirt URI; NULL: qemu:///system */
     char *vault;         /* vault address instead of the cluster's resources */
     char *secret_file;   /* file with the vault's CHAP secret */
     gint limit;          /* entries; 0: all */
@@ -68,6 +70,8 @@ typedef enum {
     CLI_OPT_PROTECT = 1 << 25, /* --dry-run, --restart, --stopped */
     CLI_OPT_NEW_VAULT = 1 << 26,
     CLI_OPT_ANYWAY = 1 << 27,
+    CLI_OPT_UNFENCED = 1 << 28,
+    CLI_OPT_NEW_DISKS = 1 << 29,
 } cli_option_bit;
 
 /*

@@ -194,6 +194,8 @@ add_sets(const cli_protection *p, bool guarded, GString *out)
     add_pair(out, set, "vault", p->vault);
     if (p->hypervisor != NULL)
         add_pair(out, set, "hypervisor", p->hypervisor);
+    if (p->unfenced)
+        add_pair(out, set, "allow_unfenced", "true");
     add(out, "</instance_attributes><meta_attributes id=\"%s\">", meta);
     add_pair(out, meta, "allow-migrate", "true");
     if (p->stickiness)
@@ -286,8 +288,9 @@ parameters(const cli_protection *p)
         p->hypervisor != NULL ? cli_assignment("hypervisor", p->hypervisor)
                               : NULL;
 
-    return g_strconcat(vault, hypervisor != NULL ? " " : NULL, hypervisor,
-                       NULL);
+    return g_strconcat(vault, hypervisor != NULL ? " " : "",
+                       hypervisor != NULL ? hypervisor : "",
+                       p->unfenced ? " allow_unfenced=true" : NULL, NULL);
 }
 
 static const char *

@@ -20,6 +20,7 @@ typedef struct {
     uint64_t memory;      /* bytes */
     unsigned start, stop; /* seconds, of operations that move its memory */
     bool stopped;         /* target-role=Stopped */
+    bool unfenced;        /* allow_unfenced=true; set by the caller */
     bool stickiness;      /* the resource gets one of its own */
     bool daemon;          /* the clone of ocf:quickmig:Node is made, too */
     char *clone;          /* its id */

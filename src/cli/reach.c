@@ -74,6 +74,8 @@ cli_all_targets(const cli_options *o, GPtrArray **ret, GError **error)
 
         g_ptr_array_add(targets,
                         cli_target_new(r->id, r->vault, r->hypervisor));
+        ((cli_target *) targets->pdata[i])->unfenced =
+            g_strcmp0(r->allow_unfenced, "true") == 0;
     }
     *ret = g_steal_pointer(&targets);
     return true;
@@ -91,6 +93,7 @@ find_by_vm_name(const cli_options *o, GPtrArray *targets, const char *name)
 
         g_ptr_array_add(looks, cli_look_new(cli_target_new(
                                    t->resource, t->vault, t->hypervisor)));
+        ((cli_look *) looks->pdata[i])->target->unfenced = t->unfenced;
     }
     cli_look_all(o, looks);
     for (guint i = 0; i < looks->len; i++) {

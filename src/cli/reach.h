@@ -24,6 +24,7 @@ typedef struct {
     char *resource;   /* NULL: named by its address */
     char *vault;      /* address; NULL: the resource names none */
     char *hypervisor; /* libvirt URI; NULL: default */
+    bool unfenced;    /* its allow_unfenced is true */
 } cli_target;
 
 cli_target *

@@ -159,6 +159,10 @@ do_status(talker *t, JsonObject *o, GError **error)
     add_text(b, "key", key);
     add_number(b, "pid", (uint64_t) getpid());
     add_text(b, "lun", g->settings->url.text);
+    add_text(b, "serial", g->info.serial);
+    add_number(b, "size", g->info.size);
+    json_builder_set_member_name(b, "unfenced");
+    json_builder_add_boolean_value(b, g->unfenced);
     add_number(b, "client_pid", (uint64_t) clients_pid(g));
     add_number(b, "clients", g->clients->len);
     add_number(b, "in_flight", g->n_in_flight);

@@ -29,8 +29,8 @@
 
 /* --- states -------------------------------------------------------------- */
 
-static void
-set_reason(gate *g, const char *why)
+void
+gate_set_reason(gate *g, const char *why)
 {
     char *copy = g_strdup(why);
 
@@ -113,7 +113,7 @@ gate_fence(gate *g)
     g_autoptr(GError) error = NULL;
 
     clients_kill(g);
-    set_reason(g, why);
+    gate_set_reason(g, why);
     (void) gate_event_happened(g, GATE_EVENT_FENCE, why); /* never refused */
     qm__error("VM \"%s\" on node %s lost disk %s (%s) for good: %s; nothing "
               "more is written from here",
@@ -158,7 +158,7 @@ note_trouble(gate *g, const char *what, const GError *error)
         g->warned_at = qm__now();
         g->warned_of = error->code;
     }
-    set_reason(g, error->message);
+    gate_set_reason(g, error->message);
 }
 
 static bool
@@ -177,7 +177,7 @@ acquire_failed(gate *g, const GError *error)
         retry_later(g);
         return;
     }
-    set_reason(g, error->message);
+    gate_set_reason(g, error->message);
     (void) gate_event_happened(g, GATE_EVENT_NOT_ACQUIRED, error->message);
     g->generation = 0;
     tell(g, GATE_ACQUIRE_ENDED, error);
@@ -235,11 +235,17 @@ take_session(gate *g, const session_result *result)
 }
 
 static void
-acquired(gate *g, uint64_t key)
+acquired(gate *g, const session_result *result)
 {
     bool again = g->state == QM_GATE_RECONNECTING;
 
-    g->key = key;
+    g->key = result->key;
+    g->unfenced = result->unfenced;
+    if (g->unfenced)
+        qm__warning("disk %s: UNFENCED: its target knows no reservations, and "
+                    "allow_unfenced is set: only cluster fencing keeps an "
+                    "earlier owner's writes away",
+                    g->settings->disk);
     g->counters.reconnects += again;
     (void) gate_event_happened(g, GATE_EVENT_ACQUIRED,
                                again ? "taken again" : "taken");
@@ -269,7 +275,7 @@ job_ended(void *opaque, uint32_t events)
     }
     take_session(g, &result);
     if (result.acquired)
-        acquired(g, result.key);
+        acquired(g, &result);
     queue_pump(g);
 }
 
@@ -312,6 +318,7 @@ gate_session_lost(gate *g)
     static const char why[] = "the session with the target is lost";
 
     drop_session(g);
+    g_clear_pointer(&g->reason, g_free); /* of before */
     g->retry_at = 0;
     g->key = 0;
     if (gate_state_owns(g->state)) {

@@ -60,6 +60,7 @@ struct gate {
     unsigned failures;  /* jobs in a row */
     char *fence_reason; /* to be fenced as soon as nobody uses the LUN */
     bool polling;       /* a look at the reservation is under way */
+    bool unfenced;      /* the target knows none, and that was accepted */
     int64_t tick_at;    /* next gate_tick(), µs */
 
     /* requests: queue.c */
@@ -97,6 +98,8 @@ bool gate_acquire(gate *g, uint64_t generation, bool hold, int64_t deadline,
 bool gate_open(gate *g, GError **error);
 bool gate_drain(gate *g, bool *ret_ended, GError **error);
 
+/* The last trouble, for who asks for the gate's status. */
+void gate_set_reason(gate *g, const char *why);
 /* Keeps @why; acts on it outside of the LUN's callbacks. */
 void gate_must_fence(gate *g, const char *why);
 /* Runs the state machine; false: refused in this state. */

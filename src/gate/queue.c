@@ -279,14 +279,20 @@ has_nothing_to_flush(const request *r, const qm_scsi_status *status)
 static void
 failed(gate *g, request *r, const qm_scsi_status *status)
 {
+    g_autofree char *why = NULL;
+
     if (has_nothing_to_flush(r, status))
         return;
-    r->error = NBD_EIO;
-    qm__warning("disk %s: %s of %u bytes at %" G_GUINT64_FORMAT
-                " failed: sense %x/%02x/%02x",
-                g->settings->disk, command_name(r), r->length, r->offset,
-                (unsigned) status->key, (unsigned) status->ascq >> 8,
-                (unsigned) status->ascq & 0xff);
+    r->error = status->result == QM_SCSI_NO_SPACE ? NBD_ENOSPC : NBD_EIO;
+    why = g_strdup_printf(
+        "%s of %u bytes at %" G_GUINT64_FORMAT
+        " failed: %s (sense %x/%02x/%02x)",
+        command_name(r), r->length, r->offset,
+        r->error == NBD_ENOSPC ? "the target has no space left" : "I/O error",
+        (unsigned) status->key, (unsigned) status->ascq >> 8,
+        (unsigned) status->ascq & 0xff);
+    gate_set_reason(g, why);
+    qm__warning("disk %s: %s", g->settings->disk, why);
 }
 
 /* While we are not the owner: a reservation that shuts out readers too. */
@@ -312,8 +318,6 @@ queue_answered(gate *g, request *r, const qm_scsi_status *status)
         r->lost = g->lost = true;
         break;
     case QM_SCSI_NO_SPACE:
-        r->error = NBD_ENOSPC;
-        break;
     case QM_SCSI_ERROR:
         failed(g, r, status);
         break;

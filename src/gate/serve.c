@@ -42,7 +42,7 @@ holder_seen(void *opaque, const qm_scsi_status *status, uint64_t holder)
 static void
 poll_holder(gate *g)
 {
-    if (g->polling || !gate_state_owns(g->state))
+    if (g->polling || g->unfenced || !gate_state_owns(g->state))
         return;
     g->polling = qm__pr_poll(g->lun, holder_seen, g);
     g->lost = !g->polling;

@@ -127,7 +127,7 @@ have_right(void *opaque, GError **error)
 /* --- the job ------------------------------------------------------------- */
 
 /* A target that comes back with another LUN in place of ours must not get
- * the guest's writes. */
+ * the guest's writes.  One that has grown is ours still. */
 static bool
 is_same_lun(const session_job *job, const qm_lun *lun, GError **error)
 {
@@ -135,8 +135,8 @@ is_same_lun(const session_job *job, const qm_lun *lun, GError **error)
     const qm_lun_info *is = qm__lun_info(lun);
 
     if (was->size == 0 ||
-        (was->size == is->size && was->block_size == is->block_size &&
-         strcmp(was->serial, is->serial) == 0))
+        (was->block_size == is->block_size &&
+         qm__lun_same(was->serial, was->size, is->serial, is->size)))
         return true;
     g_set_error(
         error, QM_ERROR, QM_ERROR_MISMATCH,
@@ -164,17 +164,50 @@ log_in(session_job *job, GError **error)
            is_same_lun(job, job->order.lun, error);
 }
 
+/* Only where the target knows no reservations at all: one that refuses us has
+ * a reason.  The reset is better than nothing: what another node has sent
+ * before it is not carried out later, unless that node sends it again. */
+static bool
+acquire_unfenced(session_job *job, GError *why, GError **error)
+{
+    qm_lun *lun = job->order.lun;
+    qm_pr_state state = {0};
+    g_autoptr(GError) no = NULL;
+
+    if (!job->settings->allow_unfenced ||
+        !g_error_matches(why, QM_ERROR, QM_ERROR_UNSUPPORTED) ||
+        qm__pr_read(lun, job->order.deadline, &state, &no) ||
+        !g_error_matches(no, QM_ERROR, QM_ERROR_UNSUPPORTED)) {
+        qm__pr_state_clear(&state);
+        g_propagate_error(error, why);
+        return false;
+    }
+    g_error_free(why);
+    g_clear_error(&no);
+    if (!have_right(job, error))
+        return false;
+    if (!qm__lun_reset(lun, job->order.deadline, &no) &&
+        !g_error_matches(no, QM_ERROR, QM_ERROR_UNSUPPORTED)) {
+        g_propagate_error(error, g_steal_pointer(&no));
+        return false;
+    }
+    job->result.unfenced = true;
+    return true;
+}
+
 static bool
 attempt(session_job *job, GError **error)
 {
     session_order *o = &job->order;
+    GError *why = NULL;
 
     if (o->lun == NULL && !log_in(job, error))
         return false;
     if (!o->acquire)
         return true;
     return qm__pr_acquire(o->lun, job->settings->node_id, have_right, job,
-                          o->deadline, &job->result.key, error);
+                          o->deadline, &job->result.key, &why) ||
+           acquire_unfenced(job, why, error);
 }
 
 /* After a failure the session goes too: it may be registered by now, and a

@@ -25,6 +25,7 @@ typedef struct {
     bool acquired;
     qm_lun *lun;   /* NULL when it failed */
     uint64_t key;  /* acquired: own reservation key */
+    bool unfenced; /* acquired: without a reservation, as was allowed */
     GError *error; /* why it failed */
 } session_result;
 

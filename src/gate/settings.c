@@ -132,6 +132,7 @@ read_members(reader *r, gate_settings *s)
     s->reconnect_limit_s = (unsigned) number(r, "reconnect_limit_s", 1,
                                              RECONNECT_MAX, RECONNECT_DEFAULT);
     s->check_quorum = boolean(r, "check_quorum", true);
+    s->allow_unfenced = boolean(r, "allow_unfenced", false);
     read_lun(r, s);
     if (r->ok)
         read_paths(r, s);

@@ -26,7 +26,8 @@ typedef struct {
     gid_t qemu_gid;
     char *socket, *control, *lock; /* paths */
     unsigned reconnect_limit_s;
-    bool check_quorum; /* false: not in a cluster (tests) */
+    bool allow_unfenced; /* a target without reservations is taken */
+    bool check_quorum;   /* false: not in a cluster (tests) */
 } gate_settings;
 
 /* Reads @fd to its end and wipes what it read.  INVALID, IO. */

@@ -48,6 +48,7 @@ resource_free(void *data)
     g_free(r->image_secret);
     g_free(r->reconnect_limit);
     g_free(r->network_map);
+    g_free(r->allow_unfenced);
     g_free(r);
 }
 
@@ -66,6 +67,7 @@ add(GPtrArray *list, xmlNode *root, const xmlNode *primitive)
     r->mode = parameter(root, primitive, template, "mode");
     r->image_secret = parameter(root, primitive, template, "image_secret");
     r->downtime_limit = parameter(root, primitive, template, "downtime_limit");
+    r->allow_unfenced = parameter(root, primitive, template, "allow_unfenced");
     r->reconnect_limit =
         parameter(root, primitive, template, "reconnect_limit");
     r->network_map = parameter(root, primitive, template, "network_map");

@@ -99,6 +99,7 @@ typedef struct {
     char *hypervisor;
     char *mode, *downtime_limit, *reconnect_limit, *image_secret;
     char *network_map;
+    char *allow_unfenced;
 } qm_resource;
 
 /* Every ocf:quickmig:VirtualMachine in the CIB, as GPtrArray of qm_resource

@@ -34,6 +34,24 @@ connect_blind(qm_engine *e, const qm_local *note, GError **error)
                        error);
 }
 
+bool
+qm__engine_ended_here(qm_engine *e)
+{
+    g_autoptr(GError) ignored = NULL;
+    qm_vm_state state;
+    qm_local note;
+    bool ended;
+
+    if (!qm__local_read(e->params.vault, &note, &ignored))
+        return false;
+    ended = connect_blind(e, &note, &ignored) &&
+            qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state,
+                             &ignored) &&
+            state == QM_VM_NONE;
+    qm__local_clear(&note);
+    return ended;
+}
+
 /* The guest's memory is lost; its file systems need not be. */
 static void
 ask_guest(qm_engine *e)

@@ -38,6 +38,7 @@ start_gate(qm_engine *e, const qm_disk *disk, uid_t uid, gid_t gid,
         .qemu_uid = uid,
         .qemu_gid = gid,
         .reconnect_limit_s = e->params.reconnect_limit_s,
+        .allow_unfenced = e->params.allow_unfenced,
     };
     const char *name =
         disk->url->secret != NULL ? disk->url->secret : disk->url->iqn;
@@ -51,7 +52,7 @@ start_gate(qm_engine *e, const qm_disk *disk, uid_t uid, gid_t gid,
     config.disk_secret = secret;
     ok = qm__gate_start(&config, deadline, error);
     qm__secret_free(secret);
-    return ok;
+    return ok && qm__disk_check_identity(e, disk, deadline, error);
 }
 
 bool
@@ -228,6 +229,27 @@ qm__disks_stop(qm_engine *e, int64_t deadline)
     for (char **disk = note.disks; disk != NULL && *disk != NULL; disk++)
         stop_gate(e, *disk, deadline);
     qm__local_clear(&note);
+}
+
+char *
+qm__disks_trouble(qm_engine *e, int64_t deadline)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GError) ignored = NULL;
+
+    if (!qm__engine_need_xml(e, &ignored))
+        return NULL;
+    for (guint i = 0; i < e->dom->disks->len; i++) {
+        const char *target = disk_at(e, i)->target;
+        qm_gate_status s;
+
+        if (qm__gate_get_status(qm__engine_uuid(e), target, deadline, &s,
+                                NULL) &&
+            s.errors > 0 && s.reason[0] != '\0')
+            g_string_append_printf(text, "%sdisk %s: %s",
+                                   text->len > 0 ? "; " : "", target, s.reason);
+    }
+    return text->len > 0 ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }
 
 static bool

@@ -40,9 +40,13 @@ check_running(qm_engine *e, qm_vm_state state, bool locked, GError **error)
         return false;
     }
     if (state == QM_VM_IO_ERROR) {
+        g_autofree char *why =
+            qm__disks_trouble(e, qm__engine_call(e, e->t.end));
+
         g_set_error(error, QM_ERROR, QM_ERROR_IO,
-                    "VM %s is paused: a disk failed",
-                    qm_vault_get_info(e->vault)->name);
+                    "VM %s is paused by an I/O error: %s",
+                    qm_vault_get_info(e->vault)->name,
+                    why != NULL ? why : "a disk failed");
         return false;
     }
     /* While an action works on the VM its gates may be in any state. */

@@ -186,6 +186,7 @@ invite_target(qm_engine *e, const qm_node *target, GError **error)
 {
     qm_offer offer = {
         .reconnect_limit_s = e->params.reconnect_limit_s,
+        .allow_unfenced = e->params.allow_unfenced,
         .timeout_ms = (uint32_t) (qm__remaining(e->t.end) / QM_MS),
     };
 

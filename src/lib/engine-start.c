@@ -177,8 +177,11 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
 static bool
 prepare(qm_engine *e, GError **error)
 {
-    return qm__engine_need_xml(e, error) && qm__engine_note(e, 0, error) &&
-           qm__disks_standby(e, qm__engine_call(e, e->t.end), error);
+    if (!qm__engine_need_xml(e, error) || !qm__engine_note(e, 0, error) ||
+        !qm__disks_standby(e, qm__engine_call(e, e->t.end), error))
+        return false;
+    qm__disks_note_identity(e);
+    return true;
 }
 
 static bool

@@ -105,6 +105,7 @@ qm__engine_close(qm_engine *e)
     g_clear_pointer(&e->vm, qm__vm_close);
     g_clear_pointer(&e->vault, qm_vault_close);
     g_clear_pointer(&e->cluster, qm__cluster_close);
+    g_clear_pointer(&e->disk_notes, g_array_unref);
     g_clear_pointer(&e->dom, qm__domxml_free);
     g_clear_pointer(&e->url, qm_url_free);
     g_clear_pointer(&e->vault_secret, qm__secret_free);

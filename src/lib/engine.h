@@ -34,6 +34,7 @@ typedef struct {
     unsigned shutdown_timeout_s;
     qm_codec compress;
     unsigned reconnect_limit_s;
+    bool allow_unfenced; /* disks: a target without reservations is taken */
     qm_mode mode;
     unsigned downtime_limit_ms;
     const char *image_secret; /* UUID of a libvirt secret; NULL: none */
@@ -68,15 +69,17 @@ typedef struct {
     char *vault_secret;      /* CHAP; NULL: none */
     qm_image_key *image_key; /* NULL: not yet, or none */
     qm_vm *vm;
-    qm_domxml *dom;    /* parsed from the vault's XML; NULL: not yet */
-    char *xml;         /* the vault's XML */
-    qm_right_fn right; /* of the last acquire */
-    qm_lock *lock;     /* the VM's node lock; NULL: not taken */
-    qm_record record;  /* as read or written last */
-    int64_t began;     /* the action, monotonic µs */
-    int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
-    qm_hints *hints;   /* of a move; NULL: none */
-    qm_live *live;     /* of a live save under way; NULL: none */
+    GArray *disk_notes; /* qm_disk_note; NULL: not read */
+    bool disks_new;     /* they say what the vault does not yet */
+    qm_domxml *dom;     /* parsed from the vault's XML; NULL: not yet */
+    char *xml;          /* the vault's XML */
+    qm_right_fn right;  /* of the last acquire */
+    qm_lock *lock;      /* the VM's node lock; NULL: not taken */
+    qm_record record;   /* as read or written last */
+    int64_t began;      /* the action, monotonic µs */
+    int64_t paused_at;  /* the guest was suspended, monotonic µs; 0: no */
+    qm_hints *hints;    /* of a move; NULL: none */
+    qm_live *live;      /* of a live save under way; NULL: none */
     qm_copy copy;
     bool precopy; /* a move that waits for migrate_to before its end */
     bool last_save_known;
@@ -143,6 +146,16 @@ bool qm__engine_transition(qm_engine *e, qm_event event,
                            const qm_figures *figures, int64_t deadline,
                            qm_decision *ret_decision, GError **error);
 
+/* --- engine-identity.c ---------------------------------------------------- */
+
+/* Is what the disk's gate has logged in to the LUN that the vault notes?
+ * MISMATCH.  A disk of which nothing is noted passes, and is kept in mind. */
+bool qm__disk_check_identity(qm_engine *e, const qm_disk *disk,
+                             int64_t deadline, GError **error);
+/* Notes what is new in the vault, which is acquired.  That it fails is only
+ * reported. */
+void qm__disks_note_identity(qm_engine *e);
+
 /* --- engine-disks.c: all gates of the VM --------------------------------- */
 
 bool qm__disks_standby(qm_engine *e, int64_t deadline, GError **error);
@@ -155,6 +168,9 @@ bool qm__disks_drain(qm_engine *e, int64_t deadline, GError **error);
  * Only while the record lets the guest write. */
 bool qm__disks_mend(qm_engine *e, int64_t deadline, GError **error);
 void qm__disks_stop(qm_engine *e, int64_t deadline);
+/* "disk vda: write of … failed: …": what the gates say about failed requests;
+ * NULL: nothing.  Caller frees. */
+char *qm__disks_trouble(qm_engine *e, int64_t deadline);
 /* All gates owner of this generation and able to serve? */
 bool qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
                      GError **error);
@@ -175,6 +191,9 @@ bool qm__engine_stop(qm_engine *e, GError **error);
 /* For a stop whose engine could not be opened, because the vault is away: was
  * the VM started here in this boot at all? */
 bool qm__engine_started_here(qm_engine *e);
+/* The same: it was, and libvirt does not have it any more.  Then there is
+ * nothing that waiting for the vault could save. */
+bool qm__engine_ended_here(qm_engine *e);
 /* Ends what runs here and publishes "released generation g" instead of
  * writing it.  Never started here: success. */
 bool qm__engine_stop_blind(qm_engine *e, GError **error);

@@ -247,7 +247,11 @@ qm__gate_get_status(const uint8_t *uuid, const char *disk, int64_t deadline,
         .read_us = number(o, "read_us"),
         .write_us = number(o, "write_us"),
         .flush_us = number(o, "flush_us"),
+        .unfenced =
+            json_object_get_boolean_member_with_default(o, "unfenced", FALSE),
+        .size = number(o, "size"),
     };
+    g_strlcpy(ret_status->serial, text(o, "serial"), sizeof ret_status->serial);
     g_strlcpy(ret_status->lun, text(o, "lun"), sizeof ret_status->lun);
     g_strlcpy(ret_status->reason, text(o, "reason"), sizeof ret_status->reason);
     return true;

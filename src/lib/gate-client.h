@@ -13,7 +13,8 @@
  * Replies:   {"ok":true, …} or {"ok":false,"error":"code","message":"…"}
  * "status" replies {"ok":true,"state":"standby|acquiring|holding|open|
  *   reconnecting|draining|drained|fenced","generation":G,"key":"0x…",
- *   "pid":P,"lun":"iscsi://…","client_pid":P,"clients":N,"in_flight":N,
+ *   "pid":P,"lun":"iscsi://…","serial":"…","size":N (of the LUN as it is now),
+ *   "unfenced":false,"client_pid":P,"clients":N,"in_flight":N,
  *   "waiting":N,"reads":N,"writes":N,"flushes":N,"errors":N,"read_bytes":N,
  *   "written_bytes":N,"read_us":N,"write_us":N,"flush_us":N (from arrival to
  *   answer, all together),"reconnects":N,"reason":"…"}; it answers at once,
@@ -27,6 +28,7 @@
  *   "user":"…","secret":"…","read_only":false,"vault":"…",
  *   "vault_secret":"…","node_id":N,"qemu_uid":N,"qemu_gid":N} and optionally
  *   "initiator", "socket", "control" (paths), "reconnect_limit_s",
+ *   "allow_unfenced" (true: a target without reservations is taken),
  *   "check_quorum" (false: not in a cluster).
  * It reports on standard output {"ok":true,"pid":P,"already":false} as soon
  *   as it serves, or {"ok":false,…}, and goes to the background.
@@ -55,6 +57,9 @@ typedef struct {
     uint64_t reconnects, written_bytes, read_bytes;
     uint64_t reads, writes, flushes, errors; /* requests that ended */
     uint64_t read_us, write_us, flush_us;    /* that they took, summed */
+    bool unfenced;    /* the target knows no reservations */
+    char serial[64];  /* of the LUN; "" unknown */
+    uint64_t size;    /* of the LUN, bytes */
     char lun[512];    /* what it serves, iscsi://portal/iqn/lun */
     char reason[256]; /* fenced: why; else the last trouble */
 } qm_gate_status;
@@ -70,6 +75,7 @@ typedef struct {
     uid_t qemu_uid;
     gid_t qemu_gid;
     unsigned reconnect_limit_s; /* give up (fence) after */
+    bool allow_unfenced;        /* take a target without reservations */
 } qm_gate_config;
 
 /* Starts a gate in standby (configuration as JSON on its standard input, so

@@ -74,6 +74,8 @@ configuration(const qm_gate_config *c)
     add_text(b, "secret", c->disk_secret);
     json_builder_set_member_name(b, "read_only");
     json_builder_add_boolean_value(b, c->disk->read_only);
+    json_builder_set_member_name(b, "allow_unfenced");
+    json_builder_add_boolean_value(b, c->allow_unfenced);
     add_text(b, "vault", c->vault_url);
     add_text(b, "vault_secret", c->vault_secret);
     add_number(b, "node_id", c->node_id);

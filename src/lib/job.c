@@ -88,6 +88,7 @@ static const field offer_fields[] = {
     OF(qm_offer, FIELD_U32, reconnect_limit_s),
     OF(qm_offer, FIELD_U32, downtime_limit_ms),
     OF(qm_offer, FIELD_U32, timeout_ms),
+    OF(qm_offer, FIELD_U32, allow_unfenced),
 };
 
 /* --- writing ------------------------------------------------------------- */

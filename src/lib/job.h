@@ -65,7 +65,8 @@ typedef struct {
     char network_map[QM_NETMAP_MAX];
     uint32_t reconnect_limit_s;
     uint32_t downtime_limit_ms;
-    uint32_t timeout_ms; /* how long the move may take */
+    uint32_t timeout_ms;     /* how long the move may take */
+    uint32_t allow_unfenced; /* 1: take targets without reservations */
 } qm_offer;
 
 typedef enum {

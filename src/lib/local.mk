@@ -40,12 +40,15 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/crash.h \
 	src/lib/crc32c.c \
 	src/lib/crc32c.h \
+	src/lib/disk-note.c \
+	src/lib/disk-note.h \
 	src/lib/domxml-gates.c \
 	src/lib/domxml-internal.h \
 	src/lib/domxml.c \
 	src/lib/engine-blind.c \
 	src/lib/engine-disks.c \
 	src/lib/engine-health.c \
+	src/lib/engine-identity.c \
 	src/lib/engine-monitor.c \
 	src/lib/engine-move.c \
 	src/lib/engine-receive.c \

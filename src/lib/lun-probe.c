@@ -237,6 +237,15 @@ read_identity(qm_lun *lun, int64_t deadline, GError **error)
 }
 
 bool
+qm__lun_same(const char *serial_then, uint64_t size_then, const char *serial,
+             uint64_t size)
+{
+    if (strcmp(serial_then, serial) != 0)
+        return false;
+    return serial[0] != '\0' ? size >= size_then : size == size_then;
+}
+
+bool
 qm__lun_probe(qm_lun *lun, int64_t deadline, GError **error)
 {
     return wait_ready(lun, deadline, error) &&

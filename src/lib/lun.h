@@ -81,6 +81,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_lun, qm__lun_close)
 
 const qm_lun_info *qm__lun_info(const qm_lun *lun);
 
+/* Is what answers now the LUN that answered then?  One that can be told by its
+ * serial may have grown, never shrunk; else its size is all there is. */
+bool qm__lun_same(const char *serial_then, uint64_t size_then,
+                  const char *serial, uint64_t size);
+
 /* --- asynchronous: data goes straight from and to the caller's buffers --- */
 
 /* @fua: force unit access (writes).  Offset and length in bytes, multiples of

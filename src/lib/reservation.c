@@ -107,7 +107,10 @@ refused(const qm_lun *lun, const char *what, const qm_scsi_status *s,
     else if (is_unsupported(s))
         g_set_error(error, QM_ERROR, QM_ERROR_UNSUPPORTED,
                     "%s %s: the target does not know SCSI-3 persistent "
-                    "reservations (%x/%04x); it must",
+                    "reservations (%x/%04x): nothing would keep the writes "
+                    "of a node away that was taken for dead; use another "
+                    "target (for a disk, allow_unfenced=true accepts it; for "
+                    "a vault, use a directory)",
                     what, lun->name, s->key, s->ascq);
     else
         return qm__scsi_fail(lun, what, s, error);

@@ -17,6 +17,7 @@ typedef enum {
     QM_AREA_HISTORY,    /* ring: n copies, 512 bytes each; `copy` is the
                            first of those that are read or written */
     QM_AREA_XML,        /* 2 copies, up to 512 KiB each */
+    QM_AREA_DISKS,      /* 1 copy,  8 KiB */
     QM_AREA_COUNT
 } qm_area;
 
@@ -63,11 +64,18 @@ extern const qm_backend_ops qm__vault_dir_ops; /* vault-dir.c */
 #define QM_HISTORY_SLOTS 1024         /* entries kept */
 #define QM_HISTORY_SIZE  512          /* bytes, one encoded entry */
 #define QM_XML_MAX       (512 * 1024) /* bytes, header included */
+#define QM_DISKS_SIZE    8192         /* bytes, all notes of disks */
 
 /* vault.c, for image and move code inside the library. */
 bool qm__vault_image(qm_vault *vault, uint64_t image_id, bool for_writing,
                      qm_store **ret_store, GError **error);
 void qm__vault_set_deadline(qm_vault *vault, int64_t deadline);
 bool qm__vault_acquired(qm_vault *vault);
+
+/* disk-note.c.  Writing needs qm_vault_acquire(). */
+bool qm__vault_read_area(qm_vault *vault, qm_area area, void *buf,
+                         size_t length, GError **error);
+bool qm__vault_write_area(qm_vault *vault, qm_area area, const void *buf,
+                          size_t length, GError **error);
 
 #endif

@@ -3,9 +3,9 @@
 /*
  * A vault in a directory of a shared file system (NFS 4, GFS2, OCFS2 …).
  * Files: superblock, record.0, record.1, domain.xml.0, domain.xml.1, history,
- * image.ID, lock.  Small files are replaced whole (write new, fsync, rename,
- * fsync directory).  Who holds the OFD lock on `lock` may write; the file
- * system takes it from a host that died.
+ * disks, image.ID, lock.  Small files are replaced whole (write new, fsync,
+ * rename, fsync directory).  Who holds the OFD lock on `lock` may write; the
+ * file system takes it from a host that died.
  */
 #include "config.h"
 #include <errno.h>
@@ -37,10 +37,9 @@ typedef struct {
 } dir_backend;
 
 static const char *const area_names[] = {
-    [QM_AREA_SUPERBLOCK] = "superblock",
-    [QM_AREA_RECORD] = "record",
-    [QM_AREA_HISTORY] = "history",
-    [QM_AREA_XML] = "domain.xml",
+    [QM_AREA_SUPERBLOCK] = "superblock", [QM_AREA_RECORD] = "record",
+    [QM_AREA_HISTORY] = "history",       [QM_AREA_XML] = "domain.xml",
+    [QM_AREA_DISKS] = "disks",
 };
 
 static bool

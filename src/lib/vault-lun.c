@@ -30,6 +30,7 @@ static const struct {
     [QM_AREA_SUPERBLOCK] = {0, 4096, 1},
     [QM_AREA_RECORD] = {64 * KIB, 4096, 2},
     [QM_AREA_HISTORY] = {128 * KIB, QM_HISTORY_SIZE, QM_HISTORY_SLOTS},
+    [QM_AREA_DISKS] = {768 * KIB, QM_DISKS_SIZE, 1},
     [QM_AREA_XML] = {MIB, QM_XML_MAX, 2},
 };
 

@@ -129,6 +129,22 @@ qm__vault_image(qm_vault *v, uint64_t image_id, bool for_writing,
 }
 
 bool
+qm__vault_read_area(qm_vault *v, qm_area area, void *buf, size_t length,
+                    GError **error)
+{
+    return v->ops->read(v->backend, area, 0, buf, length, error) ||
+           prefix(v, error);
+}
+
+bool
+qm__vault_write_area(qm_vault *v, qm_area area, const void *buf, size_t length,
+                     GError **error)
+{
+    return v->ops->write(v->backend, area, 0, buf, length, error) ||
+           prefix(v, error);
+}
+
+bool
 qm_vault_read_holder(qm_vault *v, uint64_t *ret_key, GError **error)
 {
     return v->ops->holder(v->backend, ret_key, error) || prefix(v, error);
@@ -470,6 +486,7 @@ static bool
 write_all(qm_vault *v, const qm_record *old, const char *xml, GError **error)
 {
     uint8_t super[QM_SUPERBLOCK_SIZE] = {0};
+    uint8_t no_disks[QM_DISKS_SIZE] = {0};
     size_t history_length = QM_HISTORY_SLOTS * QM_HISTORY_SIZE;
     g_autofree uint8_t *no_history = g_malloc0(history_length);
     qm_record record = {
@@ -492,6 +509,8 @@ write_all(qm_vault *v, const qm_record *old, const char *xml, GError **error)
                        error) ||
         !qm_vault_write_xml(v, xml, error) ||
         !write_copies(v, &record, error) ||
+        !v->ops->write(v->backend, QM_AREA_DISKS, 0, no_disks, sizeof no_disks,
+                       error) ||
         !v->ops->write(v->backend, QM_AREA_HISTORY, 0, no_history,
                        history_length, error) ||
         !qm_vault_append_history(v, &entry, error))

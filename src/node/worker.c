@@ -77,6 +77,7 @@ set_params(qm_engine *e, const qm_message *m)
         o->image_secret[0] != '\0' ? o->image_secret : NULL;
     e->params.network_map = o->network_map;
     e->params.reconnect_limit_s = o->reconnect_limit_s;
+    e->params.allow_unfenced = o->allow_unfenced != 0;
     e->params.restore_attempts = 1;
     e->params.compress = QM_CODEC_AUTO;
     e->params.mode = QM_MODE_LIVE;

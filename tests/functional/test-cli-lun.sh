@@ -62,7 +62,7 @@ json '.state == "OFF" and .size == 1073741824 and .gated_disks == 1'
 json '.reservation | startswith("0x514dffff")'
 expect 0 "$QUICKMIG" status --vault "$V" --json
 json '.vms[0].gates == [{"disk":"vda","state":null,"pid":0,"client_pid":0,
-    "reconnects":0,"read_bytes":0,"written_bytes":0,"reason":null}]'
+    "unfenced":false,"reconnects":0,"read_bytes":0,"written_bytes":0,"reason":null}]'
 expect 0 "$QUICKMIG" vault edit "$V" --xml web320.xml
 expect 0 "$QUICKMIG" vault show "$V" --xml
 cmp -s out web320.xml || fail "the new XML is not there"

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "codec.h"
 #include "crc32c.h"
+#include "disk-note.h"
 #include "fuzz.h"
 #include "vault-format.h"
 
@@ -90,6 +91,28 @@ fuzz_history(const uint8_t *data, size_t size)
     qm__history_out(&entry, again);
     FUZZ_CHECK(qm__history_in(again, &other));
     FUZZ_CHECK(strcmp(entry.cause, other.cause) == 0);
+}
+
+void
+fuzz_disks(const uint8_t *data, size_t size)
+{
+    uint8_t block[QM_DISKS_SIZE], again[QM_DISKS_SIZE];
+    bool repair = fuzz_repair(&data, &size);
+    g_autoptr(GArray) notes = NULL;
+    g_autoptr(GArray) other = NULL;
+
+    make_block(data, size, repair, block, sizeof block);
+    notes = qm__disk_notes_in(block, vm);
+    FUZZ_CHECK(notes->len <= QM_DISK_NOTES_MAX);
+    for (guint i = 0; i < notes->len; i++) {
+        const qm_disk_note *n = &g_array_index(notes, qm_disk_note, i);
+
+        FUZZ_CHECK(is_text(n->target, sizeof n->target) &&
+                   is_text(n->serial, sizeof n->serial));
+    }
+    qm__disk_notes_out(notes, vm, again);
+    other = qm__disk_notes_in(again, vm);
+    FUZZ_CHECK(other->len == notes->len);
 }
 
 enum { XML_AT_TEXT_CRC = 24, XML_AT_CRC = QM_XML_HEADER - 4 };

@@ -16,6 +16,7 @@
 
 void fuzz_agent(const uint8_t *data, size_t size);
 void fuzz_control(const uint8_t *data, size_t size);
+void fuzz_disks(const uint8_t *data, size_t size);
 void fuzz_domxml(const uint8_t *data, size_t size);
 void fuzz_history(const uint8_t *data, size_t size);
 void fuzz_image(const uint8_t *data, size_t size);

@@ -15,21 +15,14 @@ static const struct {
     const char *name;
     void (*run)(const uint8_t *data, size_t size);
 } formats[] = {
-    {"agent", fuzz_agent},
-    {"control", fuzz_control},
-    {"domxml", fuzz_domxml},
-    {"history", fuzz_history},
-    {"image", fuzz_image},
-    {"iscsi", fuzz_iscsi},
-    {"login", fuzz_login},
-    {"message", fuzz_message},
-    {"nbd", fuzz_nbd},
-    {"params", fuzz_params},
-    {"record", fuzz_record},
-    {"settings", fuzz_settings},
-    {"superblock", fuzz_superblock},
-    {"told", fuzz_told},
-    {"url", fuzz_url},
+    {"agent", fuzz_agent},       {"control", fuzz_control},
+    {"disks", fuzz_disks},       {"domxml", fuzz_domxml},
+    {"history", fuzz_history},   {"image", fuzz_image},
+    {"iscsi", fuzz_iscsi},       {"login", fuzz_login},
+    {"message", fuzz_message},   {"nbd", fuzz_nbd},
+    {"params", fuzz_params},     {"record", fuzz_record},
+    {"settings", fuzz_settings}, {"superblock", fuzz_superblock},
+    {"told", fuzz_told},         {"url", fuzz_url},
     {"xmlcopy", fuzz_xmlcopy},
 };
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include "codec.h"
 #include "crc32c.h"
+#include "disk-note.h"
 #include "facts.h"
 #include "image.h"
 #include "iscsi-pdu.h"
@@ -84,6 +85,18 @@ put_records(void)
 }
 
 static void
+put_disks(void)
+{
+    const qm_disk_note note = {"vda", 7, "beaf11", 1 << 26};
+    g_autoptr(GArray) notes = g_array_new(FALSE, FALSE, sizeof note);
+    uint8_t block[QM_DISKS_SIZE];
+
+    g_array_append_val(notes, note);
+    qm__disk_notes_out(notes, vm, block);
+    put_block("disks", "one", block, sizeof block);
+}
+
+static void
 put_formats(void)
 {
     const qm_vault_info info = {{0xaa}, "guest", 1, 1 << 30, 1 << 20};
@@ -102,6 +115,7 @@ put_formats(void)
     put_block("superblock", "vault", block, QM_SUPERBLOCK_SIZE);
     qm__history_out(&entry, block);
     put_block("history", "saved", block, QM_HISTORY_SIZE);
+    put_disks();
     if (!qm__xml_out("<domain type='kvm'/>\n", 3, &xml, &length, NULL))
         exit(EXIT_FAILURE);
     g_byte_array_append(out, (const uint8_t *) "\1", 1);

@@ -55,6 +55,7 @@ test_defaults(void **state)
     assert_int_equal(p.shutdown_timeout_s, 60);
     assert_int_equal(p.compress, QM_CODEC_AUTO);
     assert_int_equal(p.reconnect_limit_s, 120);
+    assert_false(p.allow_unfenced);
     assert_null(p.image_secret);
     assert_int_equal(p.health_misses, 3);
     assert_int_equal(p.health_timeout_s, 5);
@@ -93,7 +94,8 @@ test_all_given(void **state)
         "OCF_RESKEY_stop_action=poweroff",
         "OCF_RESKEY_on_restore_failure=block", "OCF_RESKEY_restore_attempts=7",
         "OCF_RESKEY_shutdown_timeout=3600", "OCF_RESKEY_compress=lz4",
-        "OCF_RESKEY_reconnect_limit=5", NULL));
+        "OCF_RESKEY_reconnect_limit=5", "OCF_RESKEY_allow_unfenced=true",
+        NULL));
     assert_string_equal(p.vault, "iscsi://joe@san/iqn.2026-01.x:v/1");
     assert_string_equal(p.hypervisor, "qemu+unix:///system");
     assert_int_equal(p.stop_action, QM_STOP_POWEROFF);
@@ -102,6 +104,7 @@ test_all_given(void **state)
     assert_int_equal(p.shutdown_timeout_s, 3600);
     assert_int_equal(p.compress, QM_CODEC_LZ4);
     assert_int_equal(p.reconnect_limit_s, 5);
+    assert_true(p.allow_unfenced);
     CHECK_OK(
         read_params(&p, &err, VAULT, "OCF_RESKEY_stop_action=shutdown", NULL));
     assert_int_equal(p.stop_action, QM_STOP_SHUTDOWN);

@@ -233,6 +233,15 @@ add_lun(cli_patient *p, const char *resource, const char *name, uint64_t holder)
     g_ptr_array_add(p->luns, l);
 }
 
+/* Its first LUN's error is not freed with the list. */
+static void
+expect_unreservable(cli_patient *p, const char *expected)
+{
+    g_autoptr(GError) error = ((cli_lun *) p->luns->pdata[0])->error;
+
+    expect(p, expected);
+}
+
 static void
 storage(void **state)
 {
@@ -246,6 +255,22 @@ storage(void **state)
     admit(&p, cib, monitor);
     add_lun(&p, "web", "iqn.x/1", 0xBEEF);
     expect(&p, "reservations@web ");
+    admit(&p, cib, monitor);
+    ((cli_look *) p.looks->pdata[0])->target->unfenced = true;
+    add_lun(&p, "web", "iqn.x/1", 0);
+    expect(&p, "unfenced-disks@web "); /* it is not needed */
+    admit(&p, cib, monitor);
+    add_lun(&p, "web", "iqn.x/1", 0);
+    ((cli_lun *) p.luns->pdata[0])->error =
+        g_error_new(QM_ERROR, QM_ERROR_UNSUPPORTED, "no reservations");
+    expect_unreservable(&p, "reservations@web ");
+    admit(&p, cib, monitor);
+    add_lun(&p, "web", "iqn.x/1", 0);
+    ((cli_look *) p.looks->pdata[0])->target->unfenced = true;
+    ((cli_lun *) p.luns->pdata[0])->unfenced = true;
+    ((cli_lun *) p.luns->pdata[0])->error =
+        g_error_new(QM_ERROR, QM_ERROR_UNSUPPORTED, "no reservations");
+    expect_unreservable(&p, "unfenced-disks@web ");
     admit(&p, cib, monitor);
     add_lun(&p, "web", "iqn.x/1", 0);
     add_lun(&p, "db", "iqn.x/1", 0);

@@ -287,6 +287,11 @@ update-lifecycle-doc: tests/unit/lifecycle-doc
 	tests/unit/lifecycle-doc md >$(srcdir)/doc/lifecycle.md
 	tests/unit/lifecycle-doc dot >$(srcdir)/doc/lifecycle.dot
 
+check_PROGRAMS += tests/unit/disk_note_test
+TESTS += tests/unit/disk_note_test
+tests_unit_disk_note_test_LDADD = \
+	src/lib/libqmcore.la $(CMOCKA_LIBS) $(LIBISCSI_LIBS)
+
 check_PROGRAMS += tests/unit/lun_sense_test
 TESTS += tests/unit/lun_sense_test
 tests_unit_lun_sense_test_LDADD = \
