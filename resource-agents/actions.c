@@ -16,7 +16,7 @@
 #include "settle.h"
 
 #define RETRY_MS    500 /* how often a vault that is away is looked for */
-#define AWAY_TIME   (30 * QM_S) /* a start waits for storage that is away */
+#define AWAY_TIME   (10 * QM_S) /* a start waits for storage that is away */
 #define ABSENT_TIME (3 * QM_S)  /* … that is there, but not the vault */
 #define SETTLE_TIME (10 * QM_S) /* a failed move holds up the whole cluster */
 
