@@ -155,21 +155,31 @@ await_domain(qm_engine *e, const qm_load *load, GError **error)
     return true;
 }
 
+static bool
+is_commit(const qm_history *h)
+{
+    return h->to == QM_STATE_SAVED && h->from == QM_STATE_SAVING &&
+           h->time_us <= g_get_real_time();
+}
+
 /* From the commit's history entry: since when it has been paused, wall clock;
- * 0: not known. */
+ * 0: not known.  Mostly it is the last one. */
 static int64_t
 paused_since(qm_engine *e, uint64_t saved_sequence)
 {
     g_autoptr(GArray) entries = NULL;
     g_autoptr(GError) ignored = NULL;
+    qm_history last;
 
+    if (qm__vault_history_at(e->vault, saved_sequence, &last) &&
+        is_commit(&last))
+        return last.time_us - (int64_t) last.pause_us;
     if (!qm_vault_read_history(e->vault, &entries, &ignored))
         return 0;
     for (guint i = entries->len; i-- > 0;) {
         const qm_history *h = &g_array_index(entries, qm_history, i);
 
-        if (h->sequence <= saved_sequence && h->to == QM_STATE_SAVED &&
-            h->from == QM_STATE_SAVING && h->time_us <= g_get_real_time())
+        if (h->sequence <= saved_sequence && is_commit(h))
             return h->time_us - (int64_t) h->pause_us;
     }
     return 0;
