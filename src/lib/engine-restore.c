@@ -16,18 +16,30 @@
 
 #define DOMAIN_AGAIN_MS 5
 
+/* Its CPUs run, in a domain that has been waiting for that, or in a new one. */
+static bool
+start_cpus(qm_engine *e, GError **error)
+{
+    g_autofree char *xml = NULL;
+
+    if (e->early != NULL)
+        return qm__early_domain(e, error) &&
+               qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error);
+    return qm__domxml_for_gates(e->xml, &xml, error) &&
+           qm__vm_create(e->vm, xml, false, qm__engine_call(e, e->t.end),
+                         error);
+}
+
 bool
 qm__engine_boot(qm_engine *e, GError **error)
 {
-    g_autofree char *xml = NULL;
     int64_t began = qm__now();
 
-    if (!qm__domxml_for_gates(e->xml, &xml, error) ||
-        !qm__disks_acquire(e, false, qm__engine_call(e, e->t.end), error))
+    if (!qm__disks_acquire(e, false, qm__engine_call(e, e->t.end), error))
         return false;
     qm__engine_report(e, "takeover", "disks acquired in %" PRIi64 " ms",
                       (qm__now() - began) / QM_MS);
-    if (!qm__vm_create(e->vm, xml, qm__engine_call(e, e->t.end), error))
+    if (!start_cpus(e, error))
         return false;
     QM_CRASH_POINT("booted");
     qm__engine_report(e, "boot",

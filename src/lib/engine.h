@@ -53,6 +53,8 @@ typedef enum {
 /* One step done, for the log.  @step: one word; @text: with figures. */
 typedef void (*qm_report)(void *opaque, const char *step, const char *text);
 
+typedef struct qm_early qm_early;
+
 typedef struct {
     qm_params params;
     qm_timeouts t;
@@ -72,10 +74,15 @@ typedef struct {
     qm_right_fn right; /* of the last acquire */
     qm_lock *lock;     /* the VM's node lock; NULL: not taken */
     qm_record record;  /* as read or written last */
+    /* Its owner is surely gone, which does not change any more: of this
+     * record only.  NULL: not proved. */
+    char *gone_why;
+    qm_record gone;
     int64_t began;     /* the action, monotonic µs */
     int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
     qm_hints *hints;   /* of a move; NULL: none */
     qm_live *live;     /* of a live save under way; NULL: none */
+    qm_early *early;   /* a boot that is being prepared; NULL: none */
     qm_copy copy;
     bool precopy; /* a move that waits for migrate_to before its end */
     bool last_save_known;
@@ -119,6 +126,10 @@ int64_t qm__engine_half(const qm_engine *e);
  * policy. */
 bool qm__engine_facts(qm_engine *e, const qm_record *record, qm_event event,
                       qm_facts *facts, GError **error);
+/* Is @record's owner, another node, surely gone?  @wait: as
+ * qm__cluster_wait_gone(). */
+bool qm__engine_owner_gone(qm_engine *e, const qm_record *record, bool wait,
+                           bool *ret_gone, char **ret_why, GError **error);
 /* Acquires the vault; @right decides with the record as it is now. */
 bool qm__engine_acquire(qm_engine *e, qm_right_fn right, int64_t deadline,
                         GError **error);
@@ -157,6 +168,19 @@ void qm__disks_stop(qm_engine *e, int64_t deadline);
 /* All gates owner of this generation and able to serve? */
 bool qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
                      GError **error);
+
+/* --- engine-early.c: a boot, prepared before it is known whether it comes - */
+
+/* Begins, where that makes sense, with what needs no right.  From here on only
+ * the functions below touch gates and domain, until one of the last two. */
+void qm__early_begin(qm_engine *e);
+/* The vault is acquired: is everything prepared as it has to be?  false: use
+ * drop(). */
+bool qm__early_usable(qm_engine *e);
+/* Waits for the domain: it is there, paused. */
+bool qm__early_domain(qm_engine *e, GError **error);
+/* Nothing of it is left afterwards. */
+bool qm__early_drop(qm_engine *e, GError **error);
 
 /* --- the actions --------------------------------------------------------- */
 
