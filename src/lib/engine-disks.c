@@ -52,7 +52,7 @@ start_gate(qm_engine *e, const qm_disk *disk, uid_t uid, gid_t gid,
     config.disk_secret = secret;
     ok = qm__gate_start(&config, deadline, error);
     qm__secret_free(secret);
-    return ok && qm__disk_check_identity(e, disk, deadline, error);
+    return ok;
 }
 
 bool
@@ -121,6 +121,16 @@ qm__disks_drain(qm_engine *e, int64_t deadline, GError **error)
     return true;
 }
 
+/* A start that was cut off may have left a gate that owns nothing yet. */
+static bool
+own_gate(qm_engine *e, const qm_disk *disk, const qm_gate_status *status,
+         int64_t deadline, GError **error)
+{
+    return status->state != QM_GATE_STANDBY ||
+           qm__gate_acquire(qm__engine_uuid(e), disk->target,
+                            e->record.generation, false, deadline, error);
+}
+
 /* Starts the disk's gate if it died.  @mended: set when it had. */
 static bool
 mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, bool *mended,
@@ -131,9 +141,11 @@ mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, bool *mended,
     uid_t uid;
     gid_t gid;
 
-    if (disk->read_only || qm__gate_get_status(qm__engine_uuid(e), disk->target,
-                                               deadline, &status, &why))
+    if (disk->read_only)
         return true;
+    if (qm__gate_get_status(qm__engine_uuid(e), disk->target, deadline, &status,
+                            &why))
+        return own_gate(e, disk, &status, deadline, error);
     if (!g_error_matches(why, QM_ERROR, QM_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return false;
@@ -143,6 +155,7 @@ mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, bool *mended,
     *mended = true;
     return qm__vm_qemu_user(e->vm, deadline, &uid, &gid, error) &&
            start_gate(e, disk, uid, gid, deadline, error) &&
+           qm__disk_check_identity(e, disk, deadline, error) &&
            qm__gate_acquire(qm__engine_uuid(e), disk->target,
                             e->record.generation, false, deadline, error);
 }

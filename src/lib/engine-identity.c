@@ -77,6 +77,20 @@ qm__disk_check_identity(qm_engine *e, const qm_disk *disk, int64_t deadline,
     return true;
 }
 
+bool
+qm__disks_check_identity(qm_engine *e, int64_t deadline, GError **error)
+{
+    for (guint i = 0; i < e->dom->disks->len; i++) {
+        const qm_disk *disk = g_ptr_array_index(e->dom->disks, i);
+
+        if (!qm__disk_check_identity(e, disk, deadline, error)) {
+            g_prefix_error(error, "disk %s: ", disk->target);
+            return false;
+        }
+    }
+    return true;
+}
+
 void
 qm__disks_note_identity(qm_engine *e)
 {

@@ -30,18 +30,38 @@ map_networks(qm_engine *e, const char *xml, char **ret_xml, GError **error)
 }
 
 bool
+qm__engine_boot_xml(qm_engine *e, char **ret_xml, GError **error)
+{
+    g_autofree char *mapped = NULL;
+
+    return map_networks(e, e->xml, &mapped, error) &&
+           qm__domxml_for_gates(mapped, ret_xml, error);
+}
+
+/* Its CPUs run, in a domain that has been waiting for that, or in a new one. */
+static bool
+start_cpus(qm_engine *e, GError **error)
+{
+    g_autofree char *xml = NULL;
+
+    if (e->early != NULL)
+        return qm__early_domain(e, error) &&
+               qm__vm_resume(e->vm, qm__engine_call(e, e->t.end), error);
+    return qm__engine_boot_xml(e, &xml, error) &&
+           qm__vm_create(e->vm, xml, false, qm__engine_call(e, e->t.end),
+                         error);
+}
+
+bool
 qm__engine_boot(qm_engine *e, GError **error)
 {
-    g_autofree char *mapped = NULL, *xml = NULL;
     int64_t began = qm__now();
 
-    if (!map_networks(e, e->xml, &mapped, error) ||
-        !qm__domxml_for_gates(mapped, &xml, error) ||
-        !qm__disks_acquire(e, false, qm__engine_call(e, e->t.end), error))
+    if (!qm__disks_acquire(e, false, qm__engine_call(e, e->t.end), error))
         return false;
     qm__engine_report(e, "takeover", "disks acquired in %" PRIi64 " ms",
                       (qm__now() - began) / QM_MS);
-    if (!qm__vm_create(e->vm, xml, qm__engine_call(e, e->t.end), error))
+    if (!start_cpus(e, error))
         return false;
     QM_CRASH_POINT("booted");
     qm__engine_report(e, "boot",
@@ -199,21 +219,31 @@ await_domain(qm_engine *e, const qm_load *load, GError **error)
     return true;
 }
 
+static bool
+is_commit(const qm_history *h)
+{
+    return h->to == QM_STATE_SAVED && h->from == QM_STATE_SAVING &&
+           h->time_us <= g_get_real_time();
+}
+
 /* From the commit's history entry: since when it has been paused, wall clock;
- * 0: not known. */
+ * 0: not known.  Mostly it is the last one. */
 static int64_t
 paused_since(qm_engine *e, uint64_t saved_sequence)
 {
     g_autoptr(GArray) entries = NULL;
     g_autoptr(GError) ignored = NULL;
+    qm_history last;
 
+    if (qm__vault_history_at(e->vault, saved_sequence, &last) &&
+        is_commit(&last))
+        return last.time_us - (int64_t) last.pause_us;
     if (!qm_vault_read_history(e->vault, &entries, &ignored))
         return 0;
     for (guint i = entries->len; i-- > 0;) {
         const qm_history *h = &g_array_index(entries, qm_history, i);
 
-        if (h->sequence <= saved_sequence && h->to == QM_STATE_SAVED &&
-            h->from == QM_STATE_SAVING && h->time_us <= g_get_real_time())
+        if (h->sequence <= saved_sequence && is_commit(h))
             return h->time_us - (int64_t) h->pause_us;
     }
     return 0;

@@ -23,9 +23,7 @@ right_to_start(const qm_record *record, void *engine, GError **error)
     if (qm_lifecycle_owner(record, qm__cluster_self(e->cluster), false) !=
         QM_OWNER_ALIVE)
         return true;
-    if (!qm__cluster_owner_gone(e->cluster, qm__engine_uuid(e), record,
-                                qm__engine_call(e, e->t.end), &gone, &why,
-                                error) ||
+    if (!qm__engine_owner_gone(e, record, false, &gone, &why, error) ||
         !qm__cluster_quorate(e->cluster, &quorate, error))
         return false;
     if (gone && quorate)
@@ -48,8 +46,7 @@ wait_for_owner(qm_engine *e, GError **error)
     if (qm_lifecycle_owner(&e->record, qm__cluster_self(e->cluster), false) !=
         QM_OWNER_ALIVE)
         return true;
-    if (!qm__cluster_wait_gone(e->cluster, qm__engine_uuid(e), &e->record,
-                               e->t.work, &gone, &why, error))
+    if (!qm__engine_owner_gone(e, &e->record, true, &gone, &why, error))
         return false;
     qm__engine_report(e, "interlock", "owner %s: %s: %s", e->record.owner.name,
                       gone ? "gone" : "not surely gone", why);
@@ -154,6 +151,10 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
     bool bad_image = false;
 
     *ret_settled = true;
+    if (e->early != NULL && d->row->action != QM_ACTION_COLD_BOOT) {
+        *ret_settled = false; /* it is in the way; then decide again */
+        return qm__early_drop(e, error);
+    }
     switch (d->row->action) {
     case QM_ACTION_COLD_BOOT:
         return qm__engine_note(e, e->record.generation, error) &&
@@ -175,10 +176,15 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
 
 /* What has to be sound before the record says that the VM is ours. */
 static bool
-prepare(qm_engine *e, GError **error)
+prepare(qm_engine *e, bool boot, GError **error)
 {
-    if (!qm__engine_need_xml(e, error) || !qm__engine_note(e, 0, error) ||
-        !qm__disks_standby(e, qm__engine_call(e, e->t.end), error))
+    /* Leftovers go before the record says that this node boots it. */
+    if (!(boot && qm__early_usable(e)) &&
+        (!qm__early_drop(e, error) || !qm__engine_clear(e, e->t.end, error) ||
+         !qm__engine_need_xml(e, error) || !qm__engine_note(e, 0, error) ||
+         !qm__disks_standby(e, qm__engine_call(e, e->t.end), error)))
+        return false;
+    if (!qm__disks_check_identity(e, qm__engine_call(e, e->t.end), error))
         return false;
     qm__disks_note_identity(e);
     return true;
@@ -195,10 +201,9 @@ run_here(qm_engine *e, GError **error)
         if (!qm__engine_facts(e, &e->record, QM_EVENT_START, &facts, error))
             return false;
         qm_lifecycle_decide(&e->record, QM_EVENT_START, &facts, &d);
-        /* Leftovers go before the record says that this node boots it. */
         if ((d.row->action == QM_ACTION_COLD_BOOT ||
              d.row->action == QM_ACTION_RESTORE) &&
-            (!qm__engine_clear(e, e->t.end, error) || !prepare(e, error)))
+            !prepare(e, d.row->action == QM_ACTION_COLD_BOOT, error))
             return false;
         if (!qm__engine_transition(e, QM_EVENT_START, NULL, e->t.end, &d,
                                    error) ||
@@ -213,6 +218,21 @@ run_here(qm_engine *e, GError **error)
     return false;
 }
 
+/* The reason for failing counts; of what is left behind, stop takes care.
+ * @untouched: nothing was written. */
+static bool
+give_up(qm_engine *e, bool untouched)
+{
+    g_autoptr(GError) why = NULL;
+    bool begun = e->early != NULL;
+
+    if (!qm__early_drop(e, &why))
+        qm__engine_report(e, "start", "leftover: %s", why->message);
+    else if (begun && untouched)
+        qm__local_remove(qm_vault_get_url(e->vault));
+    return false;
+}
+
 static bool
 start_locked(qm_engine *e, GError **error)
 {
@@ -223,9 +243,11 @@ start_locked(qm_engine *e, GError **error)
         return false;
     if (running)
         return true;
-    return wait_for_owner(e, error) &&
-           qm__engine_acquire(e, right_to_start, e->t.work, error) &&
-           run_here(e, error);
+    qm__early_begin(e);
+    if (!wait_for_owner(e, error) ||
+        !qm__engine_acquire(e, right_to_start, e->t.work, error))
+        return give_up(e, true);
+    return run_here(e, error) || give_up(e, false);
 }
 
 bool

@@ -111,6 +111,7 @@ qm__engine_close(qm_engine *e)
     g_clear_pointer(&e->vault_secret, qm__secret_free);
     g_clear_pointer(&e->image_key, qm__image_key_free);
     g_clear_pointer(&e->xml, g_free);
+    g_clear_pointer(&e->gone_why, g_free);
 }
 
 bool
@@ -230,12 +231,53 @@ see_domain(qm_engine *e, qm_domain *ret_domain, GError **error)
 {
     qm_vm_state state;
 
+    if (e->early != NULL) { /* ours, and libvirt would keep us waiting */
+        *ret_domain = QM_DOMAIN_NONE;
+        return true;
+    }
     if (!qm__vm_get_state(e->vm, qm__engine_call(e, e->t.end), &state, error))
         return false;
     *ret_domain = state == QM_VM_NONE      ? QM_DOMAIN_NONE
                   : state == QM_VM_RUNNING ? QM_DOMAIN_RUNNING
                                            : QM_DOMAIN_PAUSED;
     return true;
+}
+
+/* Every write gives a record another sequence. */
+static bool
+is_same_record(const qm_record *a, const qm_record *b)
+{
+    return a->sequence == b->sequence && a->generation == b->generation &&
+           a->image_id == b->image_id && a->state == b->state &&
+           a->time_us == b->time_us && a->owner.id == b->owner.id &&
+           memcmp(a->owner.boot, b->owner.boot, QM_UUID_LEN) == 0;
+}
+
+/* A start asks five times, and each time asks Pacemaker's fencer: once it has
+ * been proved of a record, it stays so. */
+bool
+qm__engine_owner_gone(qm_engine *e, const qm_record *record, bool wait,
+                      bool *ret_gone, char **ret_why, GError **error)
+{
+    const uint8_t *uuid = qm__engine_uuid(e);
+    bool ok;
+
+    if (e->gone_why != NULL && is_same_record(record, &e->gone)) {
+        *ret_gone = true;
+        *ret_why = g_strdup(e->gone_why);
+        return true;
+    }
+    ok = wait ? qm__cluster_wait_gone(e->cluster, uuid, record, e->t.work,
+                                      ret_gone, ret_why, error)
+              : qm__cluster_owner_gone(e->cluster, uuid, record,
+                                       qm__engine_call(e, e->t.end), ret_gone,
+                                       ret_why, error);
+    if (ok && *ret_gone) {
+        g_free(e->gone_why);
+        e->gone_why = g_strdup(*ret_why);
+        e->gone = *record;
+    }
+    return ok;
 }
 
 static bool
@@ -248,9 +290,7 @@ see_owner(qm_engine *e, const qm_record *record, qm_owner *ret_owner,
     bool gone;
 
     if (owner == QM_OWNER_ALIVE) {
-        if (!qm__cluster_owner_gone(e->cluster, qm__engine_uuid(e), record,
-                                    qm__engine_call(e, e->t.end), &gone, &why,
-                                    error))
+        if (!qm__engine_owner_gone(e, record, false, &gone, &why, error))
             return false;
         owner = qm_lifecycle_owner(record, self, gone);
     }

@@ -55,6 +55,8 @@ typedef enum {
 /* One step done, for the log.  @step: one word; @text: with figures. */
 typedef void (*qm_report)(void *opaque, const char *step, const char *text);
 
+typedef struct qm_early qm_early;
+
 typedef struct {
     qm_params params;
     qm_timeouts t;
@@ -76,10 +78,15 @@ typedef struct {
     qm_right_fn right;  /* of the last acquire */
     qm_lock *lock;      /* the VM's node lock; NULL: not taken */
     qm_record record;   /* as read or written last */
-    int64_t began;      /* the action, monotonic µs */
-    int64_t paused_at;  /* the guest was suspended, monotonic µs; 0: no */
-    qm_hints *hints;    /* of a move; NULL: none */
-    qm_live *live;      /* of a live save under way; NULL: none */
+    /* Its owner is surely gone, which does not change any more: of this
+     * record only.  NULL: not proved. */
+    char *gone_why;
+    qm_record gone;
+    int64_t began;     /* the action, monotonic µs */
+    int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
+    qm_hints *hints;   /* of a move; NULL: none */
+    qm_live *live;     /* of a live save under way; NULL: none */
+    qm_early *early;   /* a boot that is being prepared; NULL: none */
     qm_copy copy;
     bool precopy; /* a move that waits for migrate_to before its end */
     bool last_save_known;
@@ -123,6 +130,10 @@ int64_t qm__engine_half(const qm_engine *e);
  * policy. */
 bool qm__engine_facts(qm_engine *e, const qm_record *record, qm_event event,
                       qm_facts *facts, GError **error);
+/* Is @record's owner, another node, surely gone?  @wait: as
+ * qm__cluster_wait_gone(). */
+bool qm__engine_owner_gone(qm_engine *e, const qm_record *record, bool wait,
+                           bool *ret_gone, char **ret_why, GError **error);
 /* Acquires the vault; @right decides with the record as it is now. */
 bool qm__engine_acquire(qm_engine *e, qm_right_fn right, int64_t deadline,
                         GError **error);
@@ -152,6 +163,8 @@ bool qm__engine_transition(qm_engine *e, qm_event event,
  * MISMATCH.  A disk of which nothing is noted passes, and is kept in mind. */
 bool qm__disk_check_identity(qm_engine *e, const qm_disk *disk,
                              int64_t deadline, GError **error);
+/* All disks', whose gates have been started. */
+bool qm__disks_check_identity(qm_engine *e, int64_t deadline, GError **error);
 /* Notes what is new in the vault, which is acquired.  That it fails is only
  * reported. */
 void qm__disks_note_identity(qm_engine *e);
@@ -174,6 +187,19 @@ char *qm__disks_trouble(qm_engine *e, int64_t deadline);
 /* All gates owner of this generation and able to serve? */
 bool qm__disks_check(qm_engine *e, uint64_t generation, int64_t deadline,
                      GError **error);
+
+/* --- engine-early.c: a boot, prepared before it is known whether it comes - */
+
+/* Begins, where that makes sense, with what needs no right.  From here on only
+ * the functions below touch gates and domain, until one of the last two. */
+void qm__early_begin(qm_engine *e);
+/* The vault is acquired: is everything prepared as it has to be?  false: use
+ * drop(). */
+bool qm__early_usable(qm_engine *e);
+/* Waits for the domain: it is there, paused. */
+bool qm__early_domain(qm_engine *e, GError **error);
+/* Nothing of it is left afterwards. */
+bool qm__early_drop(qm_engine *e, GError **error);
 
 /* --- the actions --------------------------------------------------------- */
 
@@ -216,6 +242,8 @@ bool qm__engine_destroy(qm_engine *e, const uint8_t *uuid, int64_t deadline,
 bool qm__engine_clear(qm_engine *e, int64_t deadline, GError **error);
 /* Record RUNNING is written: take the disks and boot. */
 bool qm__engine_boot(qm_engine *e, GError **error);
+/* The vault's XML as this node's libvirt gets it for a boot. */
+bool qm__engine_boot_xml(qm_engine *e, char **ret_xml, GError **error);
 /* Load the image, take over, resume.  @ret_bad_image: the image itself is at
  * fault (or QEMU refuses it), so that trying again is counted. */
 bool qm__engine_restore(qm_engine *e, bool *ret_bad_image, GError **error);

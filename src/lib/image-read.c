@@ -20,6 +20,9 @@
 #define LOOK_AROUND_MS 50 /* how often keep_going is asked */
 #define FOLLOW_MS      2 /* how often a chunk that is not there is looked for */
 #define AHEAD_FIRST    (256 * 1024) /* bytes, behind a chunk that came */
+/* Bytes, behind a writer of whom nothing else is known: enough to keep a link
+ * busy.  What is read before it is there is read twice. */
+#define AHEAD_FOLLOW (2 * 1024 * 1024)
 
 typedef struct {
     qm_image_reader *reader;
@@ -370,7 +373,9 @@ follow_chunk(qm_image_reader *r, bool follow, const patience *p,
             /* Reading ahead of a writer that is waited for reads what is not
              * there, twice. */
             if (!napped)
-                r->ahead = MIN(MAX(4 * r->ahead, AHEAD_FIRST), max_ahead(r));
+                r->ahead = MIN(MAX(4 * r->ahead, AHEAD_FIRST),
+                               follow ? MIN(AHEAD_FOLLOW, max_ahead(r))
+                                      : max_ahead(r));
             return true;
         }
         if (!follow || !g_error_matches(why, QM_ERROR, QM_ERROR_CORRUPT)) {
@@ -429,6 +434,8 @@ qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
 {
     patience p = {deadline, keep_going, opaque};
 
+    if (follow)
+        r->ahead = 0; /* nothing has proved to be there */
     for (;;) {
         qm_chunk c;
         const uint8_t *payload, *raw;

@@ -47,6 +47,7 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/domxml.c \
 	src/lib/engine-blind.c \
 	src/lib/engine-disks.c \
+	src/lib/engine-early.c \
 	src/lib/engine-health.c \
 	src/lib/engine-identity.c \
 	src/lib/engine-monitor.c \

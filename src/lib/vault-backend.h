@@ -69,6 +69,10 @@ extern const qm_backend_ops qm__vault_dir_ops; /* vault-dir.c */
 /* vault.c, for image and move code inside the library. */
 bool qm__vault_image(qm_vault *vault, uint64_t image_id, bool for_writing,
                      qm_store **ret_store, GError **error);
+/* One entry; false: it is not there, or cannot be read.  The whole history is
+ * half a MiB. */
+bool
+qm__vault_history_at(qm_vault *vault, uint64_t sequence, qm_history *ret_entry);
 void qm__vault_set_deadline(qm_vault *vault, int64_t deadline);
 bool qm__vault_acquired(qm_vault *vault);
 

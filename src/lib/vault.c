@@ -278,6 +278,17 @@ qm_vault_append_history(qm_vault *v, const qm_history *entry, GError **error)
            prefix(v, error);
 }
 
+bool
+qm__vault_history_at(qm_vault *v, uint64_t sequence, qm_history *ret_entry)
+{
+    uint8_t buf[QM_HISTORY_SIZE];
+
+    return v->ops->read(v->backend, QM_AREA_HISTORY,
+                        (unsigned) (sequence % QM_HISTORY_SLOTS), buf,
+                        sizeof buf, NULL) &&
+           qm__history_in(buf, ret_entry) && ret_entry->sequence == sequence;
+}
+
 static int
 by_sequence(const void *a, const void *b)
 {

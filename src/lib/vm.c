@@ -139,6 +139,16 @@ run_create(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 }
 
 static bool
+run_create_paused(qm_vm *vm, virConnectPtr conn, qm__vm_args *args,
+                  GError **error)
+{
+    g_autoptr(virDomain) domain =
+        virDomainCreateXML(conn, args->in, VIR_DOMAIN_START_PAUSED);
+
+    return domain != NULL || qm__vm_failed(vm, "starting it", error);
+}
+
+static bool
 run_suspend(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
     g_autoptr(virDomain) domain = qm__vm_need(vm, conn, "suspending it", error);
@@ -200,6 +210,8 @@ static const qm__vm_op op_close = {"closing", run_close, true};
 static const qm__vm_op op_get_state = {"asking for its state", run_get_state,
                                        false};
 static const qm__vm_op op_create = {"starting it", run_create, true};
+static const qm__vm_op op_create_paused = {"starting it", run_create_paused,
+                                           true};
 static const qm__vm_op op_suspend = {"suspending it", run_suspend, false};
 static const qm__vm_op op_resume = {"resuming it", run_resume, false};
 static const qm__vm_op op_destroy = {"destroying it", run_destroy, false};
@@ -266,9 +278,11 @@ qm__vm_get_state(qm_vm *vm, int64_t deadline, qm_vm_state *ret_state,
 }
 
 bool
-qm__vm_create(qm_vm *vm, const char *xml, int64_t deadline, GError **error)
+qm__vm_create(qm_vm *vm, const char *xml, bool paused, int64_t deadline,
+              GError **error)
 {
-    return qm__vm_call(vm, &op_create, xml, deadline, NULL, NULL, error);
+    return qm__vm_call(vm, paused ? &op_create_paused : &op_create, xml,
+                       deadline, NULL, NULL, error);
 }
 
 bool

@@ -37,9 +37,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(qm_vm, qm__vm_close)
 
 bool qm__vm_get_state(qm_vm *vm, int64_t deadline, qm_vm_state *ret_state,
                       GError **error);
-/* Starts it transient from @xml (virDomainCreateXML). */
-bool
-qm__vm_create(qm_vm *vm, const char *xml, int64_t deadline, GError **error);
+/* Starts it transient from @xml (virDomainCreateXML).  @paused: its CPUs wait
+ * for qm__vm_resume(). */
+bool qm__vm_create(qm_vm *vm, const char *xml, bool paused, int64_t deadline,
+                   GError **error);
 bool qm__vm_suspend(qm_vm *vm, int64_t deadline, GError **error);
 bool qm__vm_resume(qm_vm *vm, int64_t deadline, GError **error);
 /* Destroys and waits until libvirt says that it is gone.  No domain: true. */

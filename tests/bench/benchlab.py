@@ -179,8 +179,8 @@ class Lab:
                       check=False)
         return re.findall(r"is running on: *(\S+)", out)
 
-    def settle(self, seconds=120):
-        self.on("n3", "crm_resource", "--wait", f"--timeout={seconds}")
+    def settle(self, seconds=120, node="n3"):
+        self.on(node, "crm_resource", "--wait", f"--timeout={seconds}")
 
     def crm(self, *args, node="n3"):
         return self.on(node, "crm", *args)

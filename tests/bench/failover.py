@@ -41,7 +41,7 @@ def one_loss(peer, ping):
     if asked is None or fenced is None or fenced > running:
         raise BenchError(f"{node} was not fenced before {name} ran: "
                          f"{asked} {fenced} {running}")
-    lab.settle()
+    lab.settle(node=next(n for n in lab.nodes if n != node))
     lab.lab("start", node)
     lab.prepare(node)
     lab.settle()

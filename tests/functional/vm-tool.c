@@ -72,7 +72,7 @@ do_create(step *s, GError **error)
 
     return argument(s, 1, error) &&
            g_file_get_contents(s->arg[0], &xml, NULL, error) &&
-           qm__vm_create(s->vm, xml, s->deadline, error);
+           qm__vm_create(s->vm, xml, false, s->deadline, error);
 }
 
 static bool

@@ -323,12 +323,16 @@ run_here:
     :: else -> goto run_here
     fi;
 boot_here:
-    note[me] = rec_gen + 2;
+    skip;
+    d_step { /* made while nothing was owned; engine-early.c */
+        note[me] = rec_gen + 2;
+        dom[me] = PAUSED;
+        fresh[me] = 1
+    }
     take_disks();
     if
     :: got == YES ->
         d_step {
-            fresh[me] = 1;
             cpus_start();
             open_gates()
         }
@@ -371,11 +375,17 @@ restored:
     fi;
     goto done;
 resume:
-    /* Paused here, and the record says RUNNING: its save was given up. */
-    skip;
+    /* Paused here, and the record says RUNNING: its save was given up, or its
+     * boot was cut off before it had its disks. */
+    if
+    :: gate[AT(1, me)] == G_NONE -> take_disks()
+    :: else -> got = YES
+    fi;
     d_step {
-        got = YES;
-        open_gates();
+        if
+        :: got == YES -> open_gates()
+        :: else
+        fi;
         if
         :: got == YES && dom[me] == PAUSED -> cpus_start()
         :: got == YES && dom[me] == NONE -> got = FAILED

@@ -195,7 +195,7 @@ waiting_costs_little(void **state)
 
     follow_in_vain(f, qm__deadline_in(200 * QM_MS), NULL, QM_ERROR_TIMEOUT);
     assert_true(f->reads > 10);
-    assert_true(f->bytes_read < 12 * MIB);
+    assert_true(f->bytes_read < 2 * MIB);
     check_writer(start_writer(f, &dies, data));
     f->bytes_read = 0;
     follow_in_vain(f, qm__deadline_in(200 * QM_MS), NULL, QM_ERROR_TIMEOUT);

@@ -245,6 +245,24 @@ damaged_entry_is_left_out(void **state)
         assert_int_not_equal(g_array_index(entries, qm_history, i).sequence, 5);
 }
 
+static void
+one_entry_is_found_or_not(void **state)
+{
+    fixture *f = *state;
+    qm_record r;
+    g_autoptr(qm_vault) v = fixture_acquire(f, &r);
+    qm_history e = {0}, found;
+
+    for (e.sequence = 2; e.sequence <= 10; e.sequence++)
+        CHECK_OK(qm_vault_append_history(v, &e, &err));
+    fixture_damage(f, "history", 5 * QM_HISTORY_SIZE + 17);
+    assert_true(qm__vault_history_at(v, 10, &found));
+    assert_int_equal(found.sequence, 10);
+    assert_false(qm__vault_history_at(v, 5, &found));
+    assert_false(qm__vault_history_at(v, 11, &found));
+    assert_false(qm__vault_history_at(v, 10 + QM_HISTORY_SLOTS, &found));
+}
+
 /* --- domain XML ---------------------------------------------------------- */
 
 static void
@@ -329,6 +347,7 @@ main(void)
         TEST(history_comes_back),
         TEST(history_keeps_the_last_entries),
         TEST(damaged_entry_is_left_out),
+        TEST(one_entry_is_found_or_not),
         TEST(xml_is_replaced),
         TEST(damaged_xml_copy_is_no_loss),
         TEST(both_xml_copies_damaged_is_told),

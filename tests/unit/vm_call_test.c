@@ -79,7 +79,8 @@ test_no_domain(void **state)
     CHECK_OK(qm__vm_shutdown(vm, late(), &err));
     CHECK_FAILS(qm__vm_suspend(vm, late(), &err), QM_ERROR_NOT_FOUND);
     CHECK_FAILS(qm__vm_resume(vm, late(), &err), QM_ERROR_NOT_FOUND);
-    CHECK_FAILS(qm__vm_create(vm, "<domain", late(), &err), QM_ERROR_INVALID);
+    CHECK_FAILS(qm__vm_create(vm, "<domain", false, late(), &err),
+                QM_ERROR_INVALID);
     CHECK_OK(qm__vm_save_begin(vm, "/nonexistent", false, &job, &err));
     CHECK_FAILS(qm__vm_job_wait(job, late(), &err), QM_ERROR_NOT_FOUND);
     /* It stays answered. */
