@@ -182,6 +182,7 @@ prepare(receiver *r, GError **error)
         !qm__engine_note(e, 0, error) ||
         !qm__disks_standby(e, qm__engine_call(e, e->t.end), error))
         return false;
+    qm__engine_need_fencing(e);
     qm__hints_phase(e->hints, QM_PHASE_READY, NULL);
     QM_CRASH_POINT("ready");
     return true;

@@ -220,6 +220,7 @@ start_locked(qm_engine *e, GError **error)
         return false;
     if (running)
         return true;
+    qm__engine_need_fencing(e);
     return wait_for_owner(e, error) &&
            qm__engine_acquire(e, right_to_start, e->t.work, error) &&
            run_here(e, error);
