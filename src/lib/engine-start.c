@@ -177,6 +177,7 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
 static bool
 prepare(qm_engine *e, GError **error)
 {
+    qm__room_keep(qm__engine_uuid(e));
     return qm__engine_need_xml(e, error) && qm__engine_note(e, 0, error) &&
            qm__disks_standby(e, qm__engine_call(e, e->t.end), error);
 }

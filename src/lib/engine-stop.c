@@ -260,6 +260,7 @@ qm__engine_stop(qm_engine *e, GError **error)
      * the stop has settled it. */
     if (!qm__engine_lock(e, QM_WORKER_REAP, e->t.fallback, error))
         return false;
+    qm__room_use(qm__engine_uuid(e));
     if (!stop_locked(e, &why)) {
         qm__engine_report(e, "stop", "%s: going on without the vault",
                           why->message);
