@@ -147,13 +147,37 @@ is_sound(qm_engine *e)
     return !health.failed;
 }
 
+/* After an error of libvirt or of the storage, which may have been restarted
+ * meanwhile, the guest runs on, and can be saved as well as before. */
+static bool
+may_help_again(qm_engine *e, const GError *why)
+{
+    return e->record.state == QM_STATE_RUNNING &&
+           g_error_matches(why, QM_ERROR, QM_ERROR_IO) && save_fits(e);
+}
+
+static bool
+save(qm_engine *e, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (qm__engine_save(e, NULL, e->t.work, &why))
+        return true;
+    if (!may_help_again(e, why)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    qm__engine_report(e, "stop", "save failed: %s: once more", why->message);
+    return qm__engine_save(e, NULL, e->t.work, error);
+}
+
 static bool
 power_down(qm_engine *e, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
     if (e->params.stop_action == QM_STOP_SAVE && is_sound(e) && save_fits(e)) {
-        if (qm__engine_save(e, NULL, e->t.work, &why))
+        if (save(e, &why))
             return true;
         if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
             g_propagate_error(error, g_steal_pointer(&why));
