@@ -15,6 +15,7 @@ dist_man_MANS = \
 dist_doc_DATA = \
 	doc/architecture.md \
 	doc/crash-report.md \
+	doc/faults.md \
 	doc/metrics.md \
 	doc/model.md \
 	doc/security.md \
