@@ -157,7 +157,7 @@ may_help_again(qm_engine *e, const GError *why)
 }
 
 static bool
-save(qm_engine *e, GError **error)
+save_or_retry(qm_engine *e, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
@@ -177,7 +177,7 @@ power_down(qm_engine *e, GError **error)
     g_autoptr(GError) why = NULL;
 
     if (e->params.stop_action == QM_STOP_SAVE && is_sound(e) && save_fits(e)) {
-        if (save(e, &why))
+        if (save_or_retry(e, &why))
             return true;
         if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
             g_propagate_error(error, g_steal_pointer(&why));

@@ -34,7 +34,7 @@ enum {
     AT_OWNER = 88,
     AT_TARGET = 176,
     AT_CAUSE = 264,
-    AT_FENCED = 392, /* zero in records of quickmig before 1.0 */
+    AT_FENCED = 392, /* an earlier quickmig wrote zeros here */
     AT_CRC = QM_RECORD_SIZE - 4
 };
 

@@ -396,7 +396,7 @@ nothing_left() {
     [[ $CODES == *0 ]] || die "32 descriptors are not enough"
     limited as "$little" monitor 0 OCF_RESKEY_CRM_meta_interval=10000
     limited nofile "8 16" migrate_to 1 OCF_RESKEY_CRM_meta_migrate_target=n2
-    vm_same_boot vm1
+    settle keeps
     must n1 vm1 stop
     limited nofile "8 16 20" start 0
     limited nofile "8 16 20" stop 0
