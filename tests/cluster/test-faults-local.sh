@@ -87,7 +87,8 @@ outlive() { # ACTION SECONDS
     local -A before
     for node in $NODES; do before[$node]=$(timeouts "$node" "$1"); done
     lab_wait_until 60 _freeze_agent "$1" || die "no $1 seen"
-    op_timeout "$1" 180
+    # A changed monitor would be cancelled, and begun anew.
+    [[ $1 == monitor ]] || op_timeout "$1" 180
     lab_wait_until 60 _agent_gone "$FROZEN" "$1" || die "$1 was not killed"
     lab_wait_until 60 _timed_out "$FROZEN" "$1" "${before[$FROZEN]}" ||
         die "Pacemaker does not say that $1 timed out"
@@ -145,7 +146,9 @@ killed_monitor() {
     say "--- monitor is killed by Pacemaker"
     ready
     op_timeout monitor 4
+    cluster_idle
     outlive monitor
+    op_timeout monitor 30
     cluster_idle 120
     vm_same_boot vm1
     shown "monitor killed by Pacemaker's timeout: saved and restored," \
@@ -244,11 +247,11 @@ meets() { # ACTION FAULT...
     runner=$!
     lab_wait_until 30 _seen "$node" "$action" || die "no $action seen"
     "$@" "$node"
+    fast "$node"
     CODE=0
     wait "$runner" || CODE=$?
     MS=$(($(now_wall_ms) - began))
     lab libvirtd "$node" thaw >/dev/null 2>&1 || true
-    fast "$node"
     say "$action, $*: code $CODE after $MS ms: $(sed -n \
         's/^ocf-exit-reason://p' "$QM_LAB_DIR/out" | tail -n 1 | cut -c1-150)"
     [[ $CODE == 0 || $CODE == 1 ]] || die "$action says $CODE"
