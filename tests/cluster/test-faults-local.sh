@@ -307,7 +307,7 @@ by_hand() {
     maintenance true
     fault migrate_to libvirtd_hangs keeps
     fault migrate_from libvirtd_hangs keeps
-    fault stop libvirtd_restarts keeps
+    AGENT_MS=60000 fault stop libvirtd_restarts keeps # time for two saves
     fault start libvirtd_restarts keeps
     fault migrate_to qemu_is_killed may-boot
     fault start qemu_is_killed keeps
