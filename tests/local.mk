@@ -65,6 +65,13 @@ tests_functional_slow_pwrite_la_CFLAGS = $(GLIB_CFLAGS) -Wall
 tests_functional_slow_pwrite_la_LDFLAGS = \
 	-module -avoid-version -shared -rpath /nowhere
 
+# Preloaded into a node's programs: a clock that is wrong.
+noinst_LTLIBRARIES += tests/cluster/skewed-clock.la
+tests_cluster_skewed_clock_la_SOURCES = tests/cluster/skewed-clock.c
+tests_cluster_skewed_clock_la_CFLAGS = -Wall
+tests_cluster_skewed_clock_la_LDFLAGS = \
+	-module -avoid-version -shared -rpath /nowhere
+
 # Vaults on LUNs, as several nodes see them.
 noinst_PROGRAMS += tests/functional/vault-lun-test
 tests_functional_vault_lun_test_SOURCES = tests/functional/vault-lun-test.c

@@ -89,6 +89,7 @@ typedef struct {
     qm_restore_policy restore; /**< one bit */
     qm_node target;            /**< MOVE: where to; else id 0 */
     int64_t now_us;            /**< wall clock, µs; goes into the record */
+    int64_t fenced_us;         /**< of this node, for a record that it owns */
     const char *cause;         /**< goes into the record; may be NULL */
 } qm_facts;
 

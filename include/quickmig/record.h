@@ -18,6 +18,8 @@ G_BEGIN_DECLS
 #define QM_UUID_LEN    16   /**< binary UUID, bytes */
 #define QM_RECORD_SIZE 4096 /**< encoded record, bytes */
 
+#define QM_FENCED_NEVER 1 /**< fenced_us: no fencing was known of */
+
 /** The VM's state, as stored.  Values are part of the disk format. */
 typedef enum {
     QM_STATE_OFF = 0,       /**< runs nowhere, nothing saved */
@@ -46,7 +48,10 @@ typedef struct {
     qm_node target;        /**< SAVING, SAVED: where a move goes; id 0: none */
     uint32_t failed_restores; /**< restores of this image that failed */
     int64_t time_us;          /**< wall clock of the writer, µs since 1970 */
-    uint64_t key; /**< writer's reservation key; for the reader's eye */
+    int64_t fenced_us; /**< last fencing of the owner that it knew of when it
+                          became that, by the fencers' clocks;
+                          QM_FENCED_NEVER; 0: not known */
+    uint64_t key;      /**< writer's reservation key; for the reader's eye */
     char cause[QM_CAUSE_MAX]; /**< why, one line */
 } qm_record;
 

@@ -9,6 +9,8 @@
  * the end of a fencing is taken by the fencer of the node that asks.  Clocks
  * of a cluster are synchronized; CLOCK_SKEW is what they may be apart.
  *
+ * - Owner is a member, in the boot in which it wrote the record: it lives,
+ *   whatever the history says of it.
  * - Owner is a member: it may have been fenced, come back, and written the
  *   record since.  So the fencing must be later than the record by more than
  *   the clocks may be apart.  (What this leaves undecided, a record younger
@@ -18,6 +20,11 @@
  *   was lost once more.  The fencing may be earlier than the record by up to
  *   CLOCK_SKEW: within that time no node is fenced, boots, joins, starts a
  *   VM and is lost again.
+ * - Clocks that are wrong nevertheless: the record also says which fencing its
+ *   owner knew of when it became that, by the fencers' clocks, not its own.  A
+ *   fencing that it knew of is no proof, whenever it was.  One that it did not
+ *   know of is a proof also where the record's time lies in the future, which
+ *   shows that the owner's clock or this node's is wrong.
  * - Its boot: both times are the owner's own clock.  A boot published before
  *   the record was written is a leftover of an earlier boot: no proof.
  * - Released: the owner's own word for exactly this generation; generations
@@ -34,13 +41,32 @@
 #define LAST_LOOK  (2 * QM_S) /* time for one on a busy host; usual: 50 ms */
 
 static bool
+is_future(int64_t time_us, const qm_seen *seen)
+{
+    return time_us > seen->now_us + CLOCK_SKEW;
+}
+
+static bool
+boot_differs(const qm_record *record, const qm_seen *seen)
+{
+    return memcmp(record->owner.boot, seen->boot, QM_UUID_LEN) != 0;
+}
+
+static bool
 was_fenced(const qm_record *record, const qm_seen *seen)
 {
-    if (seen->fenced_us == 0)
+    /* Of the future: by a wrong clock, and of no use. */
+    bool knew = record->fenced_us != 0 && !is_future(record->fenced_us, seen);
+
+    if (seen->fenced_us == 0 ||
+        (seen->member && seen->boot_known && !boot_differs(record, seen)) ||
+        (knew && seen->fenced_us <= record->fenced_us + CLOCK_SKEW))
         return false;
+    if (knew && !seen->member && is_future(record->time_us, seen))
+        return true;
     if (seen->member)
-        return seen->fenced_us > record->time_us + CLOCK_SKEW;
-    return seen->fenced_us > record->time_us - CLOCK_SKEW;
+        return seen->fenced_us - CLOCK_SKEW > record->time_us;
+    return seen->fenced_us + CLOCK_SKEW > record->time_us;
 }
 
 static bool
@@ -50,8 +76,7 @@ was_rebooted(const qm_record *record, const qm_seen *seen)
 
     return seen->member && seen->boot_known &&
            memcmp(record->owner.boot, unknown, QM_UUID_LEN) != 0 &&
-           memcmp(record->owner.boot, seen->boot, QM_UUID_LEN) != 0 &&
-           seen->boot_time_us > record->time_us;
+           boot_differs(record, seen) && seen->boot_time_us > record->time_us;
 }
 
 qm_gone
@@ -66,7 +91,8 @@ qm__gone_decide(const qm_record *record, const qm_seen *seen)
     return QM_GONE_NO;
 }
 
-/* Cheap evidence first; attributes (processes) only when that is no proof. */
+/* Cheap evidence first; attributes (processes) only when that is no proof. A
+ * member's boot may refute it. */
 static bool
 look(qm_cluster *c, const uint8_t *vm_uuid, const qm_record *record,
      int64_t deadline, qm_seen *seen, GError **error)
@@ -78,7 +104,7 @@ look(qm_cluster *c, const uint8_t *vm_uuid, const qm_record *record,
         !qm__cluster_member_until(c, record->owner.id, deadline, &seen->member,
                                   error))
         return false;
-    if (qm__gone_decide(record, seen) != QM_GONE_NO)
+    if (!seen->member && qm__gone_decide(record, seen) != QM_GONE_NO)
         return true;
     if (!qm__attribute_released(name, vm_uuid, deadline, &seen->released,
                                 error))
@@ -161,7 +187,7 @@ gone_now(qm_cluster *c, const uint8_t *vm_uuid, const qm_record *record,
 {
     qm_gone gone;
 
-    memset(seen, 0, sizeof *seen);
+    *seen = (qm_seen){.now_us = g_get_real_time()};
     if (!has_owner(record, error))
         return false;
     if (is_self(c, record, ret_gone, ret_why))
@@ -174,6 +200,20 @@ gone_now(qm_cluster *c, const uint8_t *vm_uuid, const qm_record *record,
     gone = qm__gone_decide(record, seen);
     *ret_gone = gone != QM_GONE_NO;
     *ret_why = explain(record, seen, gone);
+    return true;
+}
+
+bool
+qm__cluster_own_fencing(qm_cluster *c, int64_t deadline, int64_t *ret_fenced_us,
+                        GError **error)
+{
+    int64_t fenced;
+    bool fencing;
+
+    if (!qm__fencing_history(qm__cluster_self(c)->name, deadline, &fenced,
+                             &fencing, error))
+        return false;
+    *ret_fenced_us = fenced != 0 ? fenced : QM_FENCED_NEVER;
     return true;
 }
 

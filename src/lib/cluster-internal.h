@@ -11,6 +11,7 @@
 /* What can be seen of the node that owns a VM. */
 typedef struct {
     bool member;       /* of corosync's present membership */
+    int64_t now_us;    /* wall clock of the node that asks */
     int64_t fenced_us; /* end of its last successful off or reboot, wall
                           clock µs; 0: none known */
     bool fencing;      /* its fencing is under way */

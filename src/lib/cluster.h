@@ -55,6 +55,9 @@ bool qm__cluster_owner_gone(qm_cluster *c, const uint8_t *vm_uuid,
 bool qm__cluster_wait_gone(qm_cluster *c, const uint8_t *vm_uuid,
                            const qm_record *record, int64_t deadline,
                            bool *ret_gone, char **ret_why, GError **error);
+/* This node's own last fencing, as a record of its says it (never 0). */
+bool qm__cluster_own_fencing(qm_cluster *c, int64_t deadline,
+                             int64_t *ret_fenced_us, GError **error);
 
 /* Tells the others this node's boot, once a boot.  Before the first start. */
 bool qm__cluster_publish_boot(qm_cluster *c, int64_t deadline, GError **error);

@@ -11,6 +11,7 @@
 #include "engine.h"
 
 #define REVIVE_PAUSE (100 * QM_MS)
+#define SILENT       (5 * QM_S) /* this gate hangs */
 
 static const qm_disk *
 disk_at(const qm_engine *e, guint i)
@@ -121,6 +122,28 @@ qm__disks_drain(qm_engine *e, int64_t deadline, GError **error)
     return true;
 }
 
+/* A gate answers at once, whatever its network does.  One that is silent
+ * hangs: ended, it is as good as one that died. */
+static bool
+ask_gate(qm_engine *e, const qm_disk *disk, int64_t deadline,
+         qm_gate_status *status, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (qm__gate_get_status(qm__engine_uuid(e), disk->target,
+                            MIN(deadline, qm__deadline_in(SILENT)), status,
+                            &why))
+        return true;
+    if (g_error_matches(why, QM_ERROR, QM_ERROR_TIMEOUT)) {
+        qm__engine_report(e, "gate", "%s: ending it", why->message);
+        if (!qm__gate_stop(qm__engine_uuid(e), disk->target, deadline, error))
+            return false;
+        why->code = QM_ERROR_NOT_FOUND;
+    }
+    g_propagate_error(error, g_steal_pointer(&why));
+    return false;
+}
+
 /* A start that was cut off may have left a gate that owns nothing yet. */
 static bool
 own_gate(qm_engine *e, const qm_disk *disk, const qm_gate_status *status,
@@ -143,8 +166,7 @@ mend_gate(qm_engine *e, const qm_disk *disk, int64_t deadline, bool *mended,
 
     if (disk->read_only)
         return true;
-    if (qm__gate_get_status(qm__engine_uuid(e), disk->target, deadline, &status,
-                            &why))
+    if (ask_gate(e, disk, deadline, &status, &why))
         return own_gate(e, disk, &status, deadline, error);
     if (!g_error_matches(why, QM_ERROR, QM_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&why));

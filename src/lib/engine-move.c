@@ -232,13 +232,13 @@ save_for(qm_engine *e, const qm_node *target, GError **error)
 }
 
 static bool
-move_locked(qm_engine *e, const char *target, GError **error)
+move_marked(qm_engine *e, const char *target, GError **error)
 {
     g_autoptr(GError) why = NULL;
     qm_node node;
     bool done;
 
-    if (!is_done(e, &done, error))
+    if (!qm__engine_mark(e, error) || !is_done(e, &done, error))
         return false;
     if (done)
         return qm__engine_clear(e, e->t.end, error);
@@ -259,6 +259,17 @@ move_locked(qm_engine *e, const char *target, GError **error)
     return false;
 }
 
+/* A VM that stays needs its room again. */
+static bool
+move_locked(qm_engine *e, const char *target, GError **error)
+{
+    qm__room_use(qm__engine_uuid(e));
+    if (move_marked(e, target, error))
+        return true;
+    qm__room_keep(qm__engine_uuid(e));
+    return false;
+}
+
 bool
 qm__engine_migrate_to(qm_engine *e, const char *target, GError **error)
 {
@@ -269,7 +280,7 @@ qm__engine_migrate_to(qm_engine *e, const char *target, GError **error)
     else
         (void) qm__worker_reap(qm__engine_uuid(e), 0);
     if (!qm__engine_lock(e, QM_WORKER_WAIT, e->t.work, error) ||
-        !qm__engine_mark(e, error) || !move_locked(e, target, error))
+        !move_locked(e, target, error))
         return false;
     qm__engine_done(e);
     qm__local_remove(qm_vault_get_url(e->vault));
@@ -287,7 +298,7 @@ qm__engine_precopy(qm_engine *e, const char *target, GError **error)
                          error))
         return false;
     ok = qm__worker_register(qm__engine_uuid(e), target, error) &&
-         qm__engine_mark(e, error) && move_locked(e, target, error);
+         move_locked(e, target, error);
     qm__worker_unregister(qm__engine_uuid(e));
     if (!ok)
         return false;

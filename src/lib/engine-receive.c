@@ -178,11 +178,13 @@ prepare(receiver *r, GError **error)
 {
     qm_engine *e = r->e;
 
+    qm__room_keep(qm__engine_uuid(e));
     if (!qm__engine_need_xml(e, error) || !qm__engine_need_key(e, error) ||
         !qm__engine_note(e, 0, error) ||
         !qm__disks_standby(e, qm__engine_call(e, e->t.end), error) ||
         !qm__disks_check_identity(e, qm__engine_call(e, e->t.end), error))
         return false;
+    qm__engine_need_fencing(e);
     qm__hints_phase(e->hints, QM_PHASE_READY, NULL);
     QM_CRASH_POINT("ready");
     return true;

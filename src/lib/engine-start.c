@@ -178,6 +178,7 @@ carry_out(qm_engine *e, const qm_decision *d, bool *ret_settled, GError **error)
 static bool
 prepare(qm_engine *e, bool boot, GError **error)
 {
+    qm__room_keep(qm__engine_uuid(e));
     /* Leftovers go before the record says that this node boots it. */
     if (!(boot && qm__early_usable(e)) &&
         (!qm__early_drop(e, error) || !qm__engine_clear(e, e->t.end, error) ||
@@ -244,6 +245,7 @@ start_locked(qm_engine *e, GError **error)
     if (running)
         return true;
     qm__early_begin(e);
+    qm__engine_need_fencing(e);
     if (!wait_for_owner(e, error) ||
         !qm__engine_acquire(e, right_to_start, e->t.work, error))
         return give_up(e, true);

@@ -147,13 +147,37 @@ is_sound(qm_engine *e)
     return !health.failed;
 }
 
+/* After an error of libvirt or of the storage, which may have been restarted
+ * meanwhile, the guest runs on, and can be saved as well as before. */
+static bool
+may_help_again(qm_engine *e, const GError *why)
+{
+    return e->record.state == QM_STATE_RUNNING &&
+           g_error_matches(why, QM_ERROR, QM_ERROR_IO) && save_fits(e);
+}
+
+static bool
+save_or_retry(qm_engine *e, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (qm__engine_save(e, NULL, e->t.work, &why))
+        return true;
+    if (!may_help_again(e, why)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return false;
+    }
+    qm__engine_report(e, "stop", "save failed: %s: once more", why->message);
+    return qm__engine_save(e, NULL, e->t.work, error);
+}
+
 static bool
 power_down(qm_engine *e, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
     if (e->params.stop_action == QM_STOP_SAVE && is_sound(e) && save_fits(e)) {
-        if (qm__engine_save(e, NULL, e->t.work, &why))
+        if (save_or_retry(e, &why))
             return true;
         if (g_error_matches(why, QM_ERROR, QM_ERROR_LOST)) {
             g_propagate_error(error, g_steal_pointer(&why));
@@ -260,6 +284,7 @@ qm__engine_stop(qm_engine *e, GError **error)
      * the stop has settled it. */
     if (!qm__engine_lock(e, QM_WORKER_REAP, e->t.fallback, error))
         return false;
+    qm__room_use(qm__engine_uuid(e));
     if (!stop_locked(e, &why)) {
         qm__engine_report(e, "stop", "%s: going on without the vault",
                           why->message);

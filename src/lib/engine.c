@@ -216,6 +216,18 @@ qm__engine_mark(qm_engine *e, GError **error)
     return true;
 }
 
+/* Without it another node goes by the clocks alone. */
+void
+qm__engine_need_fencing(qm_engine *e)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (e->fenced_us == 0 &&
+        !qm__cluster_own_fencing(e->cluster, qm__engine_call(e, e->t.end),
+                                 &e->fenced_us, &why))
+        qm__engine_report(e, "fencing", "%s", why->message);
+}
+
 void
 qm__engine_done(qm_engine *e)
 {
@@ -351,7 +363,8 @@ qm__engine_facts(qm_engine *e, const qm_record *record, qm_event event,
     qm_facts f = {.self = *qm__cluster_self(e->cluster),
                   .restore = see_policy(e, record),
                   .image = QM_IMAGE_INCOMPLETE,
-                  .now_us = g_get_real_time()};
+                  .now_us = g_get_real_time(),
+                  .fenced_us = e->fenced_us};
 
     if (!see_owner(e, record, &f.owner, error) ||
         !see_domain(e, &f.domain, error))

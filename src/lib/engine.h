@@ -83,6 +83,7 @@ typedef struct {
     char *gone_why;
     qm_record gone;
     int64_t began;     /* the action, monotonic µs */
+    int64_t fenced_us; /* qm_record's; 0: not asked yet */
     int64_t paused_at; /* the guest was suspended, monotonic µs; 0: no */
     qm_hints *hints;   /* of a move; NULL: none */
     qm_live *live;     /* of a live save under way; NULL: none */
@@ -114,6 +115,8 @@ bool qm__engine_lock(qm_engine *e, qm_worker_rule rule, int64_t deadline,
                      GError **error);
 /* Takes it if it is free: an action under way must not hold up a look. */
 bool qm__engine_try_lock(qm_engine *e);
+/* Reads this node's own fencing once, for a record that it will own. */
+void qm__engine_need_fencing(qm_engine *e);
 /* Sets the marker of an action under way; done: it came to its end. */
 bool qm__engine_mark(qm_engine *e, GError **error);
 void qm__engine_done(qm_engine *e);

@@ -354,6 +354,7 @@ compute_next(const qm_record *now, const qm_transition *row,
     if (row->new_generation) {
         next->generation++;
         next->owner = facts->self;
+        next->fenced_us = facts->fenced_us;
     }
     if (row->new_image) {
         next->image_id++;

@@ -34,6 +34,7 @@ enum {
     AT_OWNER = 88,
     AT_TARGET = 176,
     AT_CAUSE = 264,
+    AT_FENCED = 392, /* an earlier quickmig wrote zeros here */
     AT_CRC = QM_RECORD_SIZE - 4
 };
 
@@ -43,6 +44,7 @@ enum { NODE_ID = 0, NODE_BOOT = 8, NODE_NAME = 24, NODE_SIZE = 88 };
 G_STATIC_ASSERT(NODE_NAME + QM_NAME_MAX == NODE_SIZE);
 G_STATIC_ASSERT(AT_OWNER + NODE_SIZE == AT_TARGET);
 G_STATIC_ASSERT(AT_TARGET + NODE_SIZE == AT_CAUSE);
+G_STATIC_ASSERT(AT_CAUSE + QM_CAUSE_MAX == AT_FENCED);
 
 static const char *const state_names[] = {
     [QM_STATE_OFF] = "OFF",
@@ -95,6 +97,7 @@ qm_record_out(const qm_record *record, const uint8_t *vm_uuid, uint8_t *buf)
     node_out(&record->target, buf + AT_TARGET);
     memcpy(buf + AT_CAUSE, record->cause,
            strnlen(record->cause, QM_CAUSE_MAX - 1));
+    qm__put64(buf + AT_FENCED, (uint64_t) record->fenced_us);
     qm__put32(buf + AT_CRC, qm__crc32c(0, buf, AT_CRC));
 }
 
@@ -154,6 +157,7 @@ qm_record_in(const uint8_t *buf, const uint8_t *vm_uuid, qm_record *ret_record,
     r.time_us = (int64_t) qm__get64(buf + AT_TIME);
     r.key = qm__get64(buf + AT_KEY);
     memcpy(r.cause, buf + AT_CAUSE, QM_CAUSE_MAX);
+    r.fenced_us = (int64_t) qm__get64(buf + AT_FENCED);
     if (!node_in(buf + AT_OWNER, &r.owner) ||
         !node_in(buf + AT_TARGET, &r.target) ||
         r.cause[QM_CAUSE_MAX - 1] != '\0')

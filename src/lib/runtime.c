@@ -24,6 +24,8 @@
 #define DIR_PUBLIC    0711 /* QEMU's user reaches its sockets through it */
 #define DIR_PRIVATE   0700
 #define FILE_MAX      256 /* bytes of any of our small files */
+#define ROOM          "room"
+#define ROOM_SIZE     (128 * 1024) /* libvirt's note of a domain: 20 KiB */
 #define LOCK_POLL_MIN (5 * QM_MS)
 #define LOCK_POLL_MAX (50 * QM_MS)
 #define OPEN_DIR      (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -436,6 +438,33 @@ qm__settled_get(const uint8_t *uuid)
         !g_ascii_string_to_signed(text, 10, 0, INT64_MAX, &then, NULL))
         return 0;
     return then;
+}
+
+void
+qm__room_keep(const uint8_t *uuid)
+{
+    int dir, fd;
+
+    if (!open_vm_dir(uuid, &dir, NULL))
+        return;
+    fd = openat(dir, ROOM, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* There is none left: then nothing of it must be taken. */
+    if (fd >= 0 && posix_fallocate(fd, 0, ROOM_SIZE) != 0)
+        (void) unlinkat(dir, ROOM, 0);
+    if (fd >= 0)
+        close(fd);
+    close(dir);
+}
+
+void
+qm__room_use(const uint8_t *uuid)
+{
+    int dir;
+
+    if (!open_vm_dir(uuid, &dir, NULL))
+        return;
+    (void) unlinkat(dir, ROOM, 0); /* none was kept: no matter */
+    close(dir);
 }
 
 bool

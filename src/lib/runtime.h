@@ -8,6 +8,7 @@
  *   vm/UUID/lock       one actor a VM and node
  *   vm/UUID/action     marker: an action is (or was cut off) under way
  *   vm/UUID/tombstone  image id that must not be revived here
+ *   vm/UUID/room       nothing: space for when there is none left
  *   vm/UUID/settled    when a move that failed was settled with Pacemaker
  *   vm/UUID/health     what the guest's agent answered last; see health.h
  *   gate/UUID-vda.sock      NBD, owned by QEMU's user, 0600
@@ -48,6 +49,12 @@ char *qm__marker_get(const uint8_t *uuid);
  * grow).  Set only under the VM's lock. */
 bool qm__tombstone_set(const uint8_t *uuid, uint64_t image_id, GError **error);
 bool qm__tombstone_is_set(const uint8_t *uuid, uint64_t image_id);
+
+/* Some room in the file system for the VM's last action here, libvirt's notes
+ * included: kept while it runs, so that a full /run costs no guest its
+ * memory. */
+void qm__room_keep(const uint8_t *uuid);
+void qm__room_use(const uint8_t *uuid);
 
 /* When this VM's last failed move was settled, monotonic µs. */
 bool qm__settled_set(const uint8_t *uuid, int64_t now, GError **error);

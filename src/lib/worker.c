@@ -55,6 +55,7 @@ qm__worker_register(const uint8_t *uuid, const char *target, GError **error)
     (void) unlink(go); /* of a worker that was killed */
     if (g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
                                  0600, &why)) {
+        qm__worker_alive(uuid);
         QM_CRASH_POINT("registered");
         return true;
     }
@@ -62,12 +63,16 @@ qm__worker_register(const uint8_t *uuid, const char *target, GError **error)
     return false;
 }
 
+/* The file's time is that of the monotonic clock: nobody sets that one. */
 void
 qm__worker_alive(const uint8_t *uuid)
 {
     g_autofree char *path = qm__vm_path(uuid, NAME);
+    struct timespec now[2];
 
-    (void) utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+    (void) clock_gettime(CLOCK_MONOTONIC, &now[0]); /* cannot fail */
+    now[1] = now[0];
+    (void) utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW);
 }
 
 void
@@ -109,14 +114,14 @@ qm__worker_asked(const uint8_t *uuid)
     return access(go, F_OK) == 0;
 }
 
-/* How long nothing was heard, µs. */
+/* How long nothing was heard, µs; below 0: it has only just registered. */
 static int64_t
 silence_of(const char *path)
 {
     struct timespec now;
     struct stat st;
 
-    if (lstat(path, &st) < 0 || clock_gettime(CLOCK_REALTIME, &now) < 0)
+    if (lstat(path, &st) < 0 || clock_gettime(CLOCK_MONOTONIC, &now) < 0)
         return INT64_MAX;
     return (now.tv_sec - st.st_mtim.tv_sec) * QM_S +
            (now.tv_nsec - st.st_mtim.tv_nsec) / 1000;
@@ -152,7 +157,7 @@ qm__worker_reap(const uint8_t *uuid, int64_t silence)
 
     if (!g_file_get_contents(path, &text, NULL, NULL) ||
         sscanf(text, "%d %" G_GUINT64_FORMAT, &pid, &started) != 2 ||
-        pid <= 0 || silence_of(path) < silence)
+        pid <= 0 || (silence > 0 && silence_of(path) < silence))
         return false;
     killed = kill_worker(pid, started);
     (void) unlink(path);

@@ -4,8 +4,8 @@
 # timeout: 900
 #
 # Nodes that die: while the VM runs; in the middle of a save; after the
-# commit; the target during the restore.  And a node that does not die
-# although fencing says so: the storage keeps it out, its guest goes.
+# commit; the target during the restore.  Those that do not die although fencing
+# says so are in test-faults-cluster.sh.
 set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -117,30 +117,6 @@ has_domain() {
     grep -qx vm1 <<<"$(on "$1" virsh -q list --all --name)"
 }
 
-no_domain() {
-    ! has_domain "$1"
-}
-
-# Fencing reports success and does nothing; n1 loses the cluster only, and its
-# Pacemaker hangs, or it might stop the VM before anybody takes it.
-fencing_lies() {
-    prepare n1
-    say "n1 loses the cluster, and fencing lies"
-    lab fencing lie
-    on n1 pkill -STOP pacemaker
-    lab cut n1 cluster
-    guest_wait_boot vm1 "${VM_BOOT[vm1]}" 90 || die "not taken over"
-    lab_wait_until 10 no_domain n1 || die "the stale guest is still there"
-    grep -q 'fenced' "$QM_LAB_DIR/nodes/n1/log/quickmig/quickmig.log" ||
-        die "the old gate's log does not say that it was fenced"
-    vm_disk_ok vm1 "${VM_SEQ[vm1]}"
-    say "the old owner's gate is fenced, its guest is gone"
-    lab fencing honest
-    lab kill n1
-    back_up n1
-    vm_disk_ok vm1
-}
-
 cluster_up 3
 vm_create vm1 lun -- --ip 10.77.0.101 --fill 64
 vm_create vm2 dir -- --ip 10.77.0.102
@@ -150,5 +126,4 @@ running_node_dies
 source_dies_in_save
 source_dies_after_commit
 target_dies_in_restore
-fencing_lies
 say "ok"

@@ -41,6 +41,13 @@ static const struct {
     {"member, fenced within the skew",
      {.member = true, .fenced_us = T + 5 * QM_S},
      QM_GONE_NO},
+    {"member, fenced a minute later, it says, but it is in the same boot",
+     {.member = true,
+      .fenced_us = T + 60 * QM_S,
+      .boot_known = true,
+      .boot = {1},
+      .boot_time_us = T - 60 * QM_S},
+     QM_GONE_NO},
     {"member, fenced before, came back, wrote",
      {.member = true, .fenced_us = T - 2 * QM_S},
      QM_GONE_NO},
@@ -80,6 +87,51 @@ static const struct {
      QM_GONE_NO},
 };
 
+/* An hour wrong, either way; the owner was fenced at K, came back and knew it
+ * when it wrote the record.  Real times: it wrote at T, this node asks at
+ * T + 600. */
+#define HOUR (3600 * QM_S)
+#define K    (T - 600 * QM_S)
+static const struct {
+    const char *what;
+    int64_t record_us, knew_us, fenced_us, now_us;
+    bool member;
+    qm_gone expected;
+} clocks[] = {
+    {"right, fenced", T, K, T + 599 * QM_S, T + 600 * QM_S, false,
+     QM_GONE_FENCED},
+    {"right, lost, not fenced again", T, K, K, T + 600 * QM_S, false,
+     QM_GONE_NO},
+    {"owner ahead, fenced", T + HOUR, K, T + 599 * QM_S, T + 600 * QM_S, false,
+     QM_GONE_FENCED},
+    {"owner ahead, fenced for the first time", T + HOUR, QM_FENCED_NEVER,
+     T + 599 * QM_S, T + 600 * QM_S, false, QM_GONE_FENCED},
+    {"owner ahead, lost, not fenced again", T + HOUR, K, K, T + 600 * QM_S,
+     false, QM_GONE_NO},
+    {"owner ahead, never fenced", T + HOUR, QM_FENCED_NEVER, 0, T + 600 * QM_S,
+     false, QM_GONE_NO},
+    {"owner ahead, fenced, not dropped yet", T + HOUR, K, T + 599 * QM_S,
+     T + 600 * QM_S, true, QM_GONE_NO},
+    {"owner ahead, an old record that does not say", T + HOUR, 0,
+     T + 599 * QM_S, T + 600 * QM_S, false, QM_GONE_NO},
+    {"owner behind, fenced", T - HOUR, K, T + 599 * QM_S, T + 600 * QM_S, false,
+     QM_GONE_FENCED},
+    {"owner behind, lost, not fenced again", T - HOUR, K, K, T + 600 * QM_S,
+     false, QM_GONE_NO},
+    {"owner behind, a member, fenced before", T - HOUR, K, K, T + 600 * QM_S,
+     true, QM_GONE_NO},
+    {"this node behind, fenced for the first time", T, QM_FENCED_NEVER,
+     T + 599 * QM_S - HOUR, T + 600 * QM_S - HOUR, false, QM_GONE_FENCED},
+    {"this node behind, lost, not fenced again", T, K, K - HOUR,
+     T + 600 * QM_S - HOUR, false, QM_GONE_NO},
+    {"this node ahead, fenced", T, K, T + 599 * QM_S + HOUR,
+     T + 600 * QM_S + HOUR, false, QM_GONE_FENCED},
+    {"the former fencer ahead, fenced by another", T, K + HOUR, T + 599 * QM_S,
+     T + 600 * QM_S, false, QM_GONE_FENCED},
+    {"the former fencer behind, not fenced again", T, K - HOUR, K,
+     T + 600 * QM_S, false, QM_GONE_NO},
+};
+
 static const qm_record record = {.state = QM_STATE_RUNNING,
                                  .generation = 7,
                                  .time_us = T,
@@ -94,6 +146,25 @@ every_row(void **state)
         if (got != rows[i].expected)
             fail_msg("%s: %d instead of %d", rows[i].what, got,
                      rows[i].expected);
+    }
+}
+
+static void
+every_wrong_clock(void **state)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(clocks); i++) {
+        qm_record told = record;
+        qm_seen seen = {.member = clocks[i].member,
+                        .fenced_us = clocks[i].fenced_us,
+                        .now_us = clocks[i].now_us};
+        qm_gone got;
+
+        told.time_us = clocks[i].record_us;
+        told.fenced_us = clocks[i].knew_us;
+        got = qm__gone_decide(&told, &seen);
+        if (got != clocks[i].expected)
+            fail_msg("%s: %d instead of %d", clocks[i].what, got,
+                     clocks[i].expected);
     }
 }
 
@@ -125,6 +196,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
+        cmocka_unit_test(every_wrong_clock),
         cmocka_unit_test(boot_unknown_in_the_record_proves_nothing),
         cmocka_unit_test(generation_zero_is_never_released),
     };

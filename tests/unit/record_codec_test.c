@@ -26,6 +26,7 @@ static const qm_record sample = {
     .target = {.id = 0x51525354, .name = "beta", .boot = "EEEEFFFFGGGGHHH"},
     .failed_restores = 0x61626364,
     .time_us = 0x7172737475767778,
+    .fenced_us = 0x6162636465666768,
     .key = 0x8182838485868788,
     .cause = "because",
 };
@@ -61,7 +62,8 @@ static const struct {
     BYTES(184, "EEEEFFFFGGGGHHH"),
     BYTES(200, "beta"),
     BYTES(264, "because"),
-    BYTES(4092, "\x21\x8b\x3d\xeb"),
+    BYTES(392, "\x68\x67\x66\x65\x64\x63\x62\x61"),
+    BYTES(4092, "\xe7\xf4\xf4\x6a"),
 };
 
 static void
@@ -95,6 +97,7 @@ check_round_trip(const qm_record *record)
     assert_memory_equal(&back.target, &record->target, sizeof back.target);
     assert_int_equal(back.failed_restores, record->failed_restores);
     assert_true(back.time_us == record->time_us);
+    assert_true(back.fenced_us == record->fenced_us);
     assert_true(back.key == record->key);
     assert_memory_equal(back.cause, record->cause, sizeof back.cause);
 }
@@ -113,6 +116,7 @@ extreme_values_come_back(void **state)
         .target.id = UINT32_MAX,
         .failed_restores = UINT32_MAX,
         .time_us = INT64_MAX,
+        .fenced_us = INT64_MIN,
         .key = UINT64_MAX,
     };
 

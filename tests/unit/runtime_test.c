@@ -285,6 +285,23 @@ settled_is_noted(void **state)
     assert_int_equal(qm__settled_get(vm), 0);
 }
 
+static void
+room_is_kept_and_used(void **state)
+{
+    g_autofree char *path = qm__vm_path(vm, "room");
+    struct stat st;
+
+    qm__room_use(vm); /* never prepared */
+    assert_true(qm__runtime_prepare(vm, NULL));
+    qm__room_keep(vm);
+    qm__room_keep(vm);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 >= 128 * 1024);
+    qm__room_use(vm);
+    qm__room_use(vm);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 int
 main(void)
 {
@@ -299,6 +316,7 @@ main(void)
         T(marker_survives_until_cleared),
         T(tombstone_covers_this_image_and_older),
         T(settled_is_noted),
+        T(room_is_kept_and_used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

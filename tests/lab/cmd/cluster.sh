@@ -41,14 +41,16 @@ TOTEM
     } >"$LAB_DIR/corosync.conf"
 }
 
+# QM_LAB_ENVIRONMENT: NAME=VALUE words for Pacemaker and what it starts.
 pacemaker_start() {
-    local pid
+    local pid environment
+    read -ra environment <<<"${QM_LAB_ENVIRONMENT:-}"
     pid=$(node_pid "$1") || return 1
     log "$1: starting pacemaker"
     spawn_logged "$(node_dir "$1")/pacemaker.out" \
         "$LABNS" exec "$pid" setsid -f env \
         PCMK_logfile=/var/log/pacemaker/pacemaker.log PCMK_logpriority=info \
-        PCMK_fail_fast=no pacemakerd -f
+        PCMK_fail_fast=no "${environment[@]}" pacemakerd -f
 }
 
 daemon_gone() {
