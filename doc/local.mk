@@ -14,6 +14,7 @@ dist_man_MANS = \
 
 dist_doc_DATA = \
 	doc/architecture.md \
+	doc/chaos-report.md \
 	doc/crash-report.md \
 	doc/metrics.md \
 	doc/model.md \
