@@ -24,6 +24,7 @@ KINDS = (
 # minutes to wait.
 META = ("allow-migrate=true", "migration-threshold=3", "failure-timeout=30s",
         "target-role=Stopped")
+RECORD = re.compile(r"(\S+ \S+) \S+ \S+ (\S+): .*record: \S+ -> (\w+),")
 GATES = 1  # of a VM: it has one disk
 
 
@@ -211,6 +212,18 @@ class ChaosLab(benchlab.Lab):
             if match and since <= int(match[1]) / 1000 <= until:
                 found.append((int(match[1]) / 1000, match[2]))
         return found
+
+    def is_saved(self, name, when):
+        """Was the VM's memory committed to its vault then, and not yet taken
+        from there, as the nodes' logs have it?"""
+        last = ("", "")
+        for path in self.dir.glob("nodes/*/log/quickmig/quickmig.log"):
+            for line in path.read_text(errors="replace").splitlines():
+                match = RECORD.match(line)
+                if match and match[2] == name and benchlab.datetime.datetime \
+                        .fromisoformat(match[1]).timestamp() <= when:
+                    last = max(last, (match[1], match[3]))
+        return last[1] == "SAVED"
 
     def is_complete(self):
         for node in self.nodes:

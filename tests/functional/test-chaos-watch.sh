@@ -3,11 +3,18 @@
 # Copyright (C) 2026 the quickmig authors
 #
 # What the chaos run would say if it had to: consoles on which something went
-# wrong, made up; two busy QEMUs; and that a seed has one story only.
+# wrong, made up; two busy QEMUs. A seed has one story only. Its report.
 set -euo pipefail
 cd "$(dirname "$0")/../chaos"
 python3 -B - <<'PY'
+import collections
+import os
+import pathlib
+import tempfile
+
+import chaoslab
 import plan
+import report
 import watch
 
 A, B = "a" * 36, "b" * 36
@@ -83,5 +90,25 @@ assert story != [str(plan.make_round(8, n, vms)) for n in range(1, 400)]
 text = "\n".join(story)
 for kind in [*plan.ACTIONS, *plan.DISTURBANCES]:
     assert f" {kind}" in text, kind
+
+line = ("2026-11-28 19:07:04.823 VirtualMachine[797] n3 quick1: notice: "
+        "migrate_to: record: SAVING -> SAVED, generation 1: the commit")
+assert chaoslab.RECORD.match(line).groups() == \
+    ("2026-11-28 19:07:04.823", "quick1", "SAVED")
+
+path = pathlib.Path(tempfile.mkdtemp()) / "report.md"
+path.write_text("# Title\n\nText.\n")
+for seed, seconds in ((1, 3.4), (2, 9.0), (3, 5.0)):
+    report.add(path, report.Run(
+        seed, 10, 3, 5, collections.Counter(move=2), {"move": seconds}, 1,
+        collections.Counter(), 0, 1.0, "" if seed < 3 else "round 5: no"))
+rows = path.read_text().splitlines()
+assert rows[:3] == ["# Title", "", "Text."], rows
+assert [r[:4] for r in rows if report.RUN_ROW.match(r)] == \
+    ["| 1 ", "| 2 ", "| 3 "], rows
+assert "| move | 6 | 9 s |" in rows, rows
+assert sum(r.endswith("| none |") for r in rows) == 2, rows
+path.unlink()
+os.rmdir(path.parent)
 PY
 echo "ok"
