@@ -14,7 +14,7 @@ import tempfile
 
 import chaoslab
 import plan
-import report
+import tally
 import watch
 
 A, B = "a" * 36, "b" * 36
@@ -99,12 +99,12 @@ assert chaoslab.RECORD.match(line).groups() == \
 path = pathlib.Path(tempfile.mkdtemp()) / "report.md"
 path.write_text("# Title\n\nText.\n")
 for seed, seconds in ((1, 3.4), (2, 9.0), (3, 5.0)):
-    report.add(path, report.Run(
+    tally.add(path, tally.Run(
         seed, 10, 3, 5, collections.Counter(move=2), {"move": seconds}, 1,
         collections.Counter(), 0, 1.0, "" if seed < 3 else "round 5: no"))
 rows = path.read_text().splitlines()
 assert rows[:3] == ["# Title", "", "Text."], rows
-assert [r[:4] for r in rows if report.RUN_ROW.match(r)] == \
+assert [r[:4] for r in rows if tally.RUN_ROW.match(r)] == \
     ["| 1 ", "| 2 ", "| 3 "], rows
 assert "| move | 6 | 9 s |" in rows, rows
 assert sum(r.endswith("| none |") for r in rows) == 2, rows
