@@ -268,6 +268,19 @@ class Events:
         self.lost.append((time.time(), node))
         self.lab.lab("kill", node, check=False)
 
+    def kill_nodes(self, nodes, for_):
+        for node in nodes:
+            self.kill_node(node)
+        time.sleep(for_ / 1000)
+        for node in nodes:
+            self.lab.lab("start", node, "--no-wait", check=False)
+
+    def kill_others(self, node, for_):
+        self.kill_nodes([n for n in self.lab.nodes if n != node], for_)
+
+    def power_cut(self, for_):
+        self.kill_nodes(self.lab.nodes, for_)
+
     def reboot_node(self, node):
         for other in self.lab.nodes:
             if other != node and self.lab.init_of(other):
@@ -313,6 +326,12 @@ class Events:
         self.lab.lab("target", "thaw")
 
     def slow_fencing(self, seconds, for_):
-        self.lab.lab("fencing", "slow", str(seconds))
+        self.fencing("slow", str(seconds), for_=for_)
+
+    def no_fencing(self, for_):
+        self.fencing("fail", for_=for_)
+
+    def fencing(self, *mode, for_):
+        self.lab.lab("fencing", *mode)
         time.sleep(for_ / 1000)
         self.lab.lab("fencing", "honest")

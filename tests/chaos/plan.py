@@ -85,7 +85,6 @@ ACTIONS = {
     "refresh": (1, "crm_resource --refresh of everything", lambda r: {}),
 }
 
-# The last word of a disturbance's help says what it may cost.
 DISTURBANCES = {
     "kill-agent": (6, "an agent's action", lambda r: {
         "node": anywhere(r), "after": ms(r, 10, 1000)}),
@@ -112,6 +111,10 @@ DISTURBANCES = {
                           "schedulerd", "fenced"))}),
     "kill-corosync": (1, "corosync", lambda r: {"node": anywhere(r)}),
     "kill-node": (5, "power loss", lambda r: {"node": anywhere(r)}),
+    "kill-others": (1, "power loss of two nodes: the third has no quorum",
+                    lambda r: {"node": anywhere(r), "for": ms(r, 500, 8000)}),
+    "power-cut": (1, "power loss of all nodes", lambda r: {
+        "for": ms(r, 500, 5000)}),
     "reboot-node": (2, "fenced by an administrator", lambda r: {
         "node": anywhere(r)}),
     "freeze-node": (3, "all processes of a node stand still", lambda r: {
@@ -135,11 +138,14 @@ DISTURBANCES = {
         "for": ms(r, 200, 8000)}),
     "slow-fencing": (1, "fencing takes a while", lambda r: {
         "seconds": r.choice((2, 5)), "for": 15000}),
+    "no-fencing": (1, "fencing fails for a while", lambda r: {
+        "for": ms(r, 2000, 15000)}),
 }
 
 # These take a node out of the cluster, or may: two at a time would leave one
 # node without quorum, and prove only that it then does nothing.
-LOSES_NODE = {"kill-corosync", "kill-node", "reboot-node", "freeze-node",
+LOSES_NODE = {"kill-corosync", "kill-node", "kill-others", "power-cut",
+              "reboot-node", "freeze-node",
               "cut-cluster", "cut-all", "leave", "kill-pacemaker",
               "freeze-daemon"}
 
@@ -169,7 +175,8 @@ def make_round(seed, number, vms):
         if args.get("node") == "to":  # where the action moves it
             args["node"] = steps[0].args.get("to", "x") if steps else "host"
         steps.append(Step(ms(rng, 10, 5000), kind, args))
-        if kind.endswith("-node") and rng.random() < 0.3:
-            steps.append(Step(0, "slow-fencing", {"seconds": 2, "for": 15000}))
+        if kind in LOSES_NODE and rng.random() < 0.3:
+            kind = rng.choice(("slow-fencing", "no-fencing"))
+            steps.append(Step(0, kind, DISTURBANCES[kind][2](rng)))
     steps.sort(key=lambda s: s.at)
     return Round(number, vm, steps)
