@@ -137,7 +137,7 @@ DISTURBANCES = {
     "freeze-target": (2, "the target stands still", lambda r: {
         "for": ms(r, 200, 8000)}),
     "slow-fencing": (1, "fencing takes a while", lambda r: {
-        "seconds": r.choice((2, 5)), "for": 15000}),
+        "seconds": r.choice((2, 5)), "for": 8000}),
     "no-fencing": (1, "fencing fails for a while", lambda r: {
         "for": ms(r, 2000, 15000)}),
 }
@@ -160,15 +160,13 @@ def make_round(seed, number, vms):
     """Of one round: it does not depend on those before it."""
     rng = random.Random(f"{seed}/{number}")
     vm = rng.choice(vms)
-    shape = rng.random()
+    disturbances = rng.choices((0, 1, 2, 3), (20, 40, 30, 10))[0]
     steps = []
-    if shape < 0.85:
+    if disturbances == 0 or rng.random() < 0.85:
         kind, args = choose(rng, ACTIONS)
         if args.get("node") == "to":
             args["node"] = "host"
         steps.append(Step(0, kind, args))
-    disturbances = 0 if shape < 0.25 else 2 if shape > 0.7 and \
-        rng.random() < 0.5 else 1
     for _ in range(disturbances):
         lost = any(s.kind in LOSES_NODE for s in steps)
         kind, args = choose(rng, DISTURBANCES, LOSES_NODE if lost else ())
