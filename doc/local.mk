@@ -40,6 +40,7 @@ EXTRA_DIST += \
 	doc/decisions/0010-live-save.md \
 	doc/decisions/0011-crash-points.md \
 	doc/decisions/0012-which-image-was-loaded.md \
+	doc/decisions/0013-chaos.md \
 	$(NULL)
 
 .PHONY: update-agent-man
