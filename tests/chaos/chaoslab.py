@@ -25,6 +25,7 @@ KINDS = (
 META = ("allow-migrate=true", "migration-threshold=3", "failure-timeout=30s",
         "target-role=Stopped")
 RECORD = re.compile(r"(\S+ \S+) \S+ \S+ (\S+): .*record: \S+ -> (\w+),")
+LEADING = ("S_IDLE", "S_POLICY_ENGINE", "S_TRANSITION_ENGINE")
 GATES = 1  # of a VM: it has one disk
 
 
@@ -180,17 +181,25 @@ class ChaosLab(benchlab.Lab):
                 return out
         return ""
 
-    def order(self, *command):
-        """To the first node that does it."""
+    def leader(self):
+        """The coordinator of the part with quorum: what a node that is about
+        to join is told may be forgotten when it has joined."""
         for node in self.nodes:
-            if self.init_of(node) is None:
-                continue
-            try:
+            if self.init_of(node) and self.on(
+                    node, "crmadmin", "-qS", node, check=False) in LEADING \
+                    and self.on(node, "crm_node", "-q", check=False) == "1":
+                return node
+        return None
+
+    def order(self, *command):
+        """False: nobody is there to do it."""
+        node = self.leader()
+        try:
+            if node:
                 self.on(node, *command, timeout=60)
-                return True
-            except benchlab.BROKEN:
-                continue
-        return False
+            return node is not None
+        except benchlab.BROKEN:
+            return False
 
     def locate_now(self, vm):
         return re.findall(r"is running on: *(\S+)", self.ask(

@@ -71,7 +71,9 @@ class Events:
 
     def put_right(self):
         for vm in self.lab.machines:
-            self.lab.order("crm_resource", "--clear", "-r", vm.name)
+            benchlab.wait_until(
+                120, "a coordinator", lambda vm=vm: self.lab.order(
+                    "crm_resource", "--clear", "-r", vm.name), 0.5)
             if not vm.started:
                 self.lab.set_role(vm, True)
 
