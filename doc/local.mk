@@ -14,6 +14,7 @@ dist_man_MANS = \
 
 dist_doc_DATA = \
 	doc/architecture.md \
+	doc/chaos-report.md \
 	doc/crash-report.md \
 	doc/faults.md \
 	doc/metrics.md \
@@ -40,6 +41,7 @@ EXTRA_DIST += \
 	doc/decisions/0010-live-save.md \
 	doc/decisions/0011-crash-points.md \
 	doc/decisions/0012-which-image-was-loaded.md \
+	doc/decisions/0013-chaos.md \
 	$(NULL)
 
 .PHONY: update-agent-man

@@ -6,9 +6,9 @@
  * it is committed, take over.
  *
  * It acts under the VM's node lock, for one image only, and never for one that
- * was tombstoned here.  Until the commit it owns nothing: whatever goes wrong,
- * what it loaded is destroyed, and migrate_from does the work.  It may be
- * killed at any line.
+ * was tombstoned here.  Until the vault is its own it owns nothing: whatever
+ * goes wrong, what it loaded is destroyed, and migrate_from does the work.  It
+ * may be killed at any line.
  */
 #include "config.h"
 #include <inttypes.h>
@@ -205,26 +205,34 @@ follow(receiver *r, qm_load *load, GError **error)
     return await_record(r, QM_STATE_SAVED, COMMIT_EVERY, COMMIT_AT_MOST, error);
 }
 
+/* Nothing was taken over: it only goes.  false: something is left. */
 static bool
-take_over(receiver *r, qm_load *load, GError **error)
-{
-    qm_engine *e = r->e;
-
-    qm__hints_phase(e->hints, QM_PHASE_TAKEOVER, NULL);
-    return qm__engine_acquire(e, right_to_receive, e->t.work, error) &&
-           qm__engine_take_over(e, load, error);
-}
-
-/* Nothing was taken over: it only goes. */
-static void
 drop(receiver *r)
 {
     g_autoptr(GError) why = NULL;
 
-    if (qm__engine_clear(r->e, r->e->t.end, &why))
-        qm__local_remove(qm_vault_get_url(r->e->vault));
-    else
+    if (!qm__engine_clear(r->e, r->e->t.end, &why)) {
         qm__engine_report(r->e, "receive", "leftover: %s", why->message);
+        return false;
+    }
+    qm__local_remove(qm_vault_get_url(r->e->vault));
+    return true;
+}
+
+/* While this worker waited for the vault the VM may have been started
+ * elsewhere: Pacemaker does not always stop it here then, so that what was
+ * loaded has to go by itself. */
+static bool
+acquire(receiver *r, GError **error)
+{
+    qm_engine *e = r->e;
+
+    qm__hints_phase(e->hints, QM_PHASE_TAKEOVER, NULL);
+    if (qm__engine_acquire(e, right_to_receive, e->t.work, error))
+        return true;
+    if (drop(r))
+        qm__engine_done(e);
+    return false;
 }
 
 static void
@@ -248,7 +256,8 @@ receive_image(receiver *r, qm_load *load, GError **error)
         return false;
     }
     /* From here on a stop or start has to find out how far it came. */
-    if (!qm__engine_mark(e, error) || !take_over(r, load, error))
+    if (!qm__engine_mark(e, error) || !acquire(r, error) ||
+        !qm__engine_take_over(e, load, error))
         return false;
     qm__engine_done(e);
     (void) qm__engine_note(e, e->record.generation, NULL);

@@ -7,6 +7,7 @@
 # migrate_to in the middle of the save, stop likewise, a start in the middle of
 # a restore.  Whatever was cut off, a stop and a start settle it: the guest has
 # its memory still.  A start where it runs, but a gate has died, mends that.
+# A worker whose image is another's when it may take it leaves nothing behind.
 # Pacemaker looks on (maintenance mode).
 set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
@@ -51,6 +52,42 @@ settle() {
     guest_wait_ticks vm1 3 30 || die "the guest is silent"
 }
 
+is_loading() {
+    on n2 pgrep -f 'qemu-system.*guest=vm1,' && on n2 pgrep -x quickmig-gate
+}
+
+nothing_on_n2() {
+    ! on n2 pgrep -f 'qemu-system.*guest=vm1,' &&
+        ! on n2 pgrep -x quickmig-gate &&
+        ! on n2 pgrep -f 'quickmigd --receive'
+}
+
+# As when the VM was started elsewhere just then, and Pacemaker does not call
+# the target at all: it is the tombstone here that refuses the image.
+worker_comes_too_late() {
+    local move
+    say "the target's worker comes too late"
+    on n2 quickmigd
+    lab limit n1 100mbit storage
+    agent n1 vm1 migrate_to OCF_RESKEY_CRM_meta_migrate_target=n2 \
+        >"$QM_LAB_DIR/must.log" 2>&1 &
+    move=$!
+    lab_wait_until 30 is_loading || die "no worker"
+    # shellcheck disable=SC2016 # for the node's shell
+    on n2 sh -c 'cd /run/quickmig/vm/*/ && echo 18446744073709551615 >new &&
+        mv new tombstone' || die "tombstone"
+    wait "$move" || die "migrate_to: $(<"$QM_LAB_DIR/must.log")"
+    lab_wait_until 30 nothing_on_n2 || die "it leaves something behind"
+    grep -q "receive of vm1: .*not this worker's any more" \
+        "$QM_LAB_DIR/nodes/n2/log/quickmig/quickmig.log" ||
+        die "it was refused for another reason"
+    [[ -z $(on n2 sh -c 'ls /run/quickmig/vm/*/marker 2>/dev/null') ]] ||
+        die "a marker is left"
+    lab limit n1 500mbit storage
+    must n2 vm1 migrate_from
+    vm_same_boot vm1
+}
+
 cluster_up 2
 vm_create vm1 lun -- --ip 10.77.0.101 --fill 48
 vm_start vm1
@@ -80,4 +117,5 @@ on n1 pkill -KILL -x quickmig-gate
 must n1 vm1 start
 [[ $(on n1 pgrep -c -x quickmig-gate) == 1 ]] || die "no gate"
 vm_same_boot vm1
+worker_comes_too_late
 say "ok"

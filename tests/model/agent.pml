@@ -797,7 +797,13 @@ end_wait:
             }
         :: else
         fi
-    :: else
+    :: got == YES && dom[me] != LOADED
+    :: got != YES -> /* nothing was written: it only goes */
+        d_step {
+            clear_here();
+            note[me] = NO_NOTE;
+            marker[me] = 0
+        }
     fi;
     goto done;
 drop:
