@@ -9,8 +9,10 @@
 # disks and memory are intact, and nobody had to help (doc/faults.md).
 #
 #   test-faults-cluster.sh [--all] [--frozen SECONDS] [CASE...]
-#       --all: also a node that freezes while its guests run, and an owner that
-#       stays off when the others have power again
+#       --all: also a node that freezes while its guests run, an owner that
+#       stays off when the others have power again, and a clock that is behind:
+#       Pacemaker itself, with a clock that goes back by two hours, did not
+#       come to rest in one of four runs
 #       --frozen: how long at least (default: until the VM is taken over)
 set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
@@ -397,8 +399,8 @@ owner_stays_off() {
     back_up n1
 }
 
-CASES=() ALL=(node_freezes owner_stays_off)
-DEFAULT=(no_quorum_freeze no_quorum_stop fencing_lies clock_ahead clock_behind
+CASES=() ALL=(node_freezes owner_stays_off clock_behind)
+DEFAULT=(no_quorum_freeze no_quorum_stop fencing_lies clock_ahead
     node_freezes_in_save no_power)
 while [[ $# -gt 0 ]]; do
     case $1 in

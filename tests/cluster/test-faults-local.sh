@@ -47,11 +47,12 @@ record_is() { # STATE
 # --- actions that Pacemaker kills
 
 op_timeout() { # ACTION SECONDS
-    local id
-    id=$(on n1 cibadmin --query --local \
+    local id node
+    node=$(any_node)
+    id=$(on "$node" cibadmin --query --local \
         --xpath "//primitive[@id='vm1']//op[@name='$1']" |
         sed -n 's/.* id="\([^"]*\)".*/\1/p' | head -n 1)
-    on n1 cibadmin --modify --xpath "//op[@id='$id']" \
+    on "$node" cibadmin --modify --xpath "//op[@id='$id']" \
         --xml-text "<op id=\"$id\" timeout=\"$2s\"/>" ||
         die "cannot set the timeout of $1"
 }
@@ -188,9 +189,9 @@ killed_stop() {
     on n3 crm resource stop vm1 >/dev/null 2>&1
     lab_wait_until 30 record_is SAVING || die "no save"
     outlive stop
-    op_timeout stop 60
     lab_wait_until 60 fenced "$FROZEN" || die "$FROZEN was not fenced"
     cluster_idle 120
+    op_timeout stop 60
     [[ $(vm_copies_up) == 0 ]] || die "a copy is left"
     on "$(any_node)" crm resource start vm1 >/dev/null 2>&1
     vm_other_boot vm1
