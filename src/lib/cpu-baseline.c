@@ -6,12 +6,9 @@
  */
 #include "config.h"
 #include <stdlib.h>
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
 #include "bounded.h"
 #include "cpu.h"
-
-#define DEFAULT_URI "qemu:///system"
+#include "virt-open.h"
 
 typedef struct {
     char *uri, *type, *arch;
@@ -31,37 +28,19 @@ clear_box(void *data)
     free(b->result);
 }
 
-static void
-silent(void *opaque, virErrorPtr error)
-{
-}
-
-static bool
-failed(const char *what, GError **error)
-{
-    const virError *e = virGetLastError();
-
-    g_set_error(error, QM_ERROR, QM_ERROR_IO, "libvirt: %s: %s", what,
-                e != NULL && e->message != NULL ? e->message
-                                                : "no reason given");
-    return false;
-}
-
 static bool
 ask(void *data, GError **error)
 {
     box *b = data;
-    virConnectPtr conn;
+    virConnectPtr conn = qm__virt_open(b->uri, error);
 
-    virSetErrorFunc(NULL, silent);
-    conn = virConnectOpen(b->uri);
     if (conn == NULL)
-        return failed("connecting", error);
+        return false;
     b->result = virConnectBaselineHypervisorCPU(
         conn, NULL, b->arch, NULL, b->type, (const char **) b->cpus,
         g_strv_length(b->cpus), VIR_CONNECT_BASELINE_CPU_MIGRATABLE);
     if (b->result == NULL)
-        (void) failed("what the nodes' CPUs have in common", error);
+        (void) qm__virt_failed("what the nodes' CPUs have in common", error);
     (void) virConnectClose(conn);
     return b->result != NULL;
 }
@@ -75,7 +54,7 @@ box_new(const char *uri, const GPtrArray *cpus)
 
     for (guint i = 0; i < cpus->len; i++)
         g_strv_builder_add(xmls, ((const qm_cpu *) cpus->pdata[i])->xml);
-    b->uri = g_strdup(uri != NULL ? uri : DEFAULT_URI);
+    b->uri = g_strdup(uri);
     b->type = g_strdup(first->type);
     b->arch = g_strdup(first->arch);
     b->cpus = g_strv_builder_end(xmls);

@@ -14,9 +14,9 @@
 #include "cpu.h"
 #include "host.h"
 #include "timeouts.h"
+#include "virt-open.h"
 #include "xml-walk.h"
 
-#define DEFAULT_URI "qemu:///system"
 #define NET_DIR     "/sys/class/net"
 #define PROBLEM_MAX 160 /* bytes of libvirt's words */
 
@@ -68,22 +68,6 @@ clear_box(void *data)
 
 /* --- libvirt ------------------------------------------------------------- */
 
-static void
-silent(void *opaque, virErrorPtr error)
-{
-}
-
-static bool
-failed(const char *what, GError **error)
-{
-    const virError *e = virGetLastError();
-
-    g_set_error(error, QM_ERROR, QM_ERROR_IO, "libvirt: %s: %s", what,
-                e != NULL && e->message != NULL ? e->message
-                                                : "no reason given");
-    return false;
-}
-
 static char *
 text_of(const xmlNode *node)
 {
@@ -113,7 +97,7 @@ read_capabilities(virConnectPtr conn, qm_host_view *view, GError **error)
     bool ok;
 
     if (text == NULL)
-        return failed("reading capabilities", error);
+        return qm__virt_failed("reading capabilities", error);
     ok = qm__walk_parse(text, "libvirt's capabilities", &doc, error);
     free(text);
     if (!ok)
@@ -222,14 +206,12 @@ static bool
 ask_libvirt(void *data, GError **error)
 {
     box *b = data;
-    virConnectPtr conn;
+    /* A read-only connection may not compare CPUs. */
+    virConnectPtr conn = qm__virt_open(b->uri, error);
     bool ok;
 
-    virSetErrorFunc(NULL, silent);
-    /* A read-only connection may not compare CPUs. */
-    conn = virConnectOpen(b->uri);
     if (conn == NULL)
-        return failed("connecting", error);
+        return false;
     ok = read_capabilities(conn, b->view, error);
     if (ok) {
         read_versions(conn, b->view->facts);
@@ -314,7 +296,7 @@ box_new(const char *uri, const GPtrArray *needs)
 {
     box *b = g_atomic_rc_box_new0(box);
 
-    b->uri = g_strdup(uri != NULL ? uri : DEFAULT_URI);
+    b->uri = g_strdup(uri);
     b->asked = g_ptr_array_new_with_free_func(free_question);
     for (guint i = 0; i < needs->len; i++) {
         const qm_needs *n = needs->pdata[i];

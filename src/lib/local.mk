@@ -156,6 +156,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/vault-format.h \
 	src/lib/vault-lun.c \
 	src/lib/vault.c \
+	src/lib/virt-open.c \
+	src/lib/virt-open.h \
 	src/lib/vm-agent.c \
 	src/lib/vm-call.c \
 	src/lib/vm-define.c \
