@@ -226,6 +226,20 @@ is_target(const char *text)
                strlen(text);
 }
 
+/* Other formats have metadata on the disk, and encryption has a header there,
+ * which QEMU reads once, when it opens the disk. */
+static bool
+is_plain(xmlNodePtr disk)
+{
+    xmlNodePtr driver = find_child(disk, "driver");
+    xmlNodePtr source = find_child(disk, "source");
+    g_autofree char *format = qm__xml_attribute(driver, "type");
+
+    return (format == NULL || strcmp(format, "raw") == 0) &&
+           find_child(disk, "encryption") == NULL &&
+           find_child(source, "encryption") == NULL;
+}
+
 static bool
 add_disk(qm_domxml *d, xmlNodePtr disk, GHashTable *seen, GError **error)
 {
@@ -251,6 +265,7 @@ add_disk(qm_domxml *d, xmlNodePtr disk, GHashTable *seen, GError **error)
     if (!is_hard_disk(disk))
         return true;
     d->n_disks++;
+    d->plain_disks = d->plain_disks && is_plain(disk);
     if (d->first_disk == NULL)
         d->first_disk = g_strdup(target);
     return !qm__xml_is_gated(disk) || add_gated(d, disk, target, error);
@@ -439,6 +454,7 @@ qm__domxml_load(const char *xml, xmlDocPtr *ret_doc, qm_domxml **ret,
     g_autoptr(qm_domxml) d = g_new0(qm_domxml, 1);
     g_autoptr(xmlDoc) doc = NULL;
 
+    d->plain_disks = true; /* until one is not */
     d->disks = g_ptr_array_new_with_free_func(disk_free);
     if (!parse_text(xml, &doc, error) ||
         !read_domain(d, xmlDocGetRootElement(doc), error))

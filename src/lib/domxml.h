@@ -26,6 +26,8 @@ typedef struct qm_domxml {
     char *type;       /* "kvm", "qemu" */
     GPtrArray *disks; /* qm_disk *: the gated ones */
     unsigned n_disks; /* all disks that are not cdrom/floppy */
+    bool plain_disks; /* QEMU reads nothing of them when it opens them: raw,
+                         not encrypted */
     char *first_disk; /* target of the first such disk */
     bool has_agent;   /* a channel for the QEMU guest agent */
 } qm_domxml;

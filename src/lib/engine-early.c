@@ -8,8 +8,10 @@
  * The invariant: nothing of it can write.  A gate in standby has registered
  * nowhere and holds all writes; the guest's CPUs are started by
  * qm__engine_boot() only, after vault, record and disks.  So only where every
- * disk has a gate.  As long as it is under way, the domain counts as not
- * there.
+ * disk has a gate.  Nor can it remember what the old owner has changed since:
+ * only where every disk is raw, so that QEMU reads nothing of it before the
+ * CPUs run (of a qcow2 it would keep tables that the old owner still writes).
+ * As long as it is under way, the domain counts as not there.
  */
 #include "config.h"
 #include <signal.h>
@@ -68,7 +70,8 @@ is_worth_it(qm_engine *e)
            qm__vm_get_state(e->vm, qm__engine_call(e, e->t.work), &state,
                             NULL) &&
            state == QM_VM_NONE && qm__engine_need_xml(e, NULL) &&
-           e->dom->disks->len > 0 && e->dom->n_disks == e->dom->disks->len;
+           e->dom->disks->len > 0 && e->dom->n_disks == e->dom->disks->len &&
+           e->dom->plain_disks;
 }
 
 /* Signals are the main thread's business. */

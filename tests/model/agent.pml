@@ -188,6 +188,7 @@ inline cpus_start()
                LOCKED_OUT(me)); /* Invariant 1. */
     }
     assert(fresh[me] || LOCKED_OUT(me)); /* Invariant 2. */
+    fresh[me] = (fresh[me] == 2 -> 1 : fresh[me]);
     no_memory = 0;
     dom[me] = RUNS
 }
@@ -324,10 +325,11 @@ run_here:
     fi;
 boot_here:
     skip;
-    d_step { /* made while nothing was owned; engine-early.c */
+    d_step { /* made while nothing was owned, of raw disks only: QEMU reads nothing
+              * of them before its CPUs run; engine-early.c */
         note[me] = rec_gen + 2;
         dom[me] = PAUSED;
-        fresh[me] = 1
+        fresh[me] = 2
     }
     take_disks();
     if
@@ -602,7 +604,7 @@ last:
             if
             ::  printf("n%d        writes LAST\n", me);
                 im_last = 1;
-                im_fresh = fresh[me]
+                im_fresh = (fresh[me] != 0)
             :: lates > 0 && late[VAULT] == 0 ->
                 printf("n%d        writes LAST, late\n", me);
                 lates--;
@@ -610,7 +612,7 @@ last:
                 barred[VAULT] = 0;
                 p_last = 1;
                 p_image = im_id;
-                im_fresh = fresh[me];
+                im_fresh = (fresh[me] != 0);
                 leave_lun(VAULT, me);
                 goto save_failed
             fi

@@ -134,7 +134,8 @@ byte gate_gen[NODES];
 
 /* --- ghosts -------------------------------------------------------------- */
 
-bit fresh[NODES];  /* nobody else wrote since this domain's CPUs stopped */
+byte fresh[NODES]; /* 1: nobody else wrote since this domain's CPUs stopped;
+                      2: they never ran, it knows nothing of its disks */
 bit im_fresh;      /* the same for the image */
 byte im_failures;  /* of restores that were the image's fault */
 bit committed;     /* SAVED was written; nobody runs from it yet */

@@ -24,7 +24,7 @@ inline land(l, w)
         if
         :: k != w ->
             assert(dom[k] != RUNS || rec_owner != k);
-            fresh[k] = 0
+            fresh[k] = (fresh[k] == 2 -> 2 : 0)
         :: else
         fi
     }

@@ -230,13 +230,46 @@ test_too_long(void **state)
     CHECK_FAILS(qm__domxml_parse(deep, &d, &err), QM_ERROR_INVALID);
 }
 
+/* Only of these QEMU reads nothing when it opens them. */
+static void
+test_plain(void **state)
+{
+#define DISK(inside, source)                                                   \
+    "<disk type='network'>" inside                                             \
+    "<source protocol='iscsi' name='iqn.2026-01.org.example:a/1'>"             \
+    "<host name='192.0.2.1'/>" source "</source><target dev='vda'/></disk>"
+    static const struct {
+        const char *disk;
+        bool plain;
+    } cases[] = {
+        {DISK("", ""), true},
+        {DISK("<driver name='qemu'/>", ""), true},
+        {DISK("<driver name='qemu' type='raw'/>", ""), true},
+        {DISK("<driver name='qemu' type='qcow2'/>", ""), false},
+        {DISK("<encryption format='luks'/>", ""), false},
+        {DISK("", "<encryption format='luks'/>"), false},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *xml =
+            g_strconcat("<domain type='kvm'><name>a</name>"
+                        "<uuid>aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee</uuid>"
+                        "<memory>1024</memory><devices>",
+                        cases[i].disk, "</devices></domain>", NULL);
+        g_autoptr(qm_domxml) d = NULL;
+
+        CHECK_OK(qm__domxml_parse(xml, &d, &err));
+        assert_int_equal(d->plain_disks, cases[i].plain);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),    cmocka_unit_test(test_memory_units),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_whole),   cmocka_unit_test(test_memory_units),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_plain),   cmocka_unit_test(test_too_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
