@@ -31,6 +31,8 @@ int cli_run(char **argv);
 int cli_exit_code(const GError *error);
 /* "quickmig: warning: …" on standard error. */
 void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* REFUSED, with this message; false. */
+bool cli_refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 extern const cli_command cli_commands[];
 extern const size_t cli_n_commands;

@@ -87,20 +87,6 @@ show(mover *v)
 
 /* --- before -------------------------------------------------------------- */
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool
-refuse(GError **error, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    if (error != NULL)
-        *error = g_error_new_valist(QM_ERROR, QM_ERROR_REFUSED, format, args);
-    va_end(args);
-    return false;
-}
-
 static bool
 check_place(const qm_place *place, const char *node, GError **error)
 {
@@ -110,12 +96,12 @@ check_place(const qm_place *place, const char *node, GError **error)
         return false;
     }
     if (!place->online)
-        return refuse(error, "%s is offline", node);
+        return cli_refuse(error, "%s is offline", node);
     if (place->standby)
-        return refuse(error, "%s is in standby: crm node online %s", node,
-                      node);
+        return cli_refuse(error, "%s is in standby: crm node online %s", node,
+                          node);
     return !place->unusable ||
-           refuse(error, "%s is in maintenance, or not usable now", node);
+           cli_refuse(error, "%s is in maintenance, or not usable now", node);
 }
 
 /* Is there something to move, and may it go there?  Fills in the job. */
@@ -128,23 +114,23 @@ check(mover *v, const char *node, GError **error)
     bool ok = false;
 
     if (v->target->resource == NULL)
-        return refuse(error, "%s is not a resource of this cluster",
-                      v->o->args[0]);
+        return cli_refuse(error, "%s is not a resource of this cluster",
+                          v->o->args[0]);
     if (!qm__placement_look(v->target->resource, node, qm__deadline_in(CALL),
                             &at, &place, error))
         return false;
     if (!at.found || !at.ours)
-        (void) refuse(error, "%s is not an ocf:quickmig:VirtualMachine",
-                      v->target->resource);
+        (void) cli_refuse(error, "%s is not an ocf:quickmig:VirtualMachine",
+                          v->target->resource);
     else if (!at.managed || at.blocked)
-        (void) refuse(error, "Pacemaker does not manage %s now",
-                      v->target->resource);
+        (void) cli_refuse(error, "Pacemaker does not manage %s now",
+                          v->target->resource);
     else if (at.nodes == NULL || at.nodes[0] == NULL)
-        (void) refuse(error, "%s does not run", v->target->resource);
+        (void) cli_refuse(error, "%s does not run", v->target->resource);
     else if (at.nodes[1] != NULL || at.pending != NULL)
-        (void) refuse(error, "%s: something goes on already: %s",
-                      v->target->resource,
-                      at.pending != NULL ? at.pending : "active twice");
+        (void) cli_refuse(error, "%s: something goes on already: %s",
+                          v->target->resource,
+                          at.pending != NULL ? at.pending : "active twice");
     else
         ok = check_place(&place, node, error) &&
              qm__cluster_node(v->cluster, at.nodes[0], &from, error) &&
@@ -276,8 +262,8 @@ copy_ahead(mover *v, GError **error)
     }
     move = cli_moves_find(v->moves, v->job.name);
     if (move != NULL && move->source.phase == QM_PHASE_CANCELLED)
-        return refuse(error, "%s stays on %s: %s", v->job.name,
-                      v->job.source_name, move->source.text);
+        return cli_refuse(error, "%s stays on %s: %s", v->job.name,
+                          v->job.source_name, move->source.text);
     if (move != NULL && move->source.phase == QM_PHASE_FAILED) {
         say(v, "not copied ahead: %s%s", move->source.text,
             v->terminal ? "\n" : "");
@@ -495,11 +481,12 @@ carry_out(mover *v, GString *out, GError **error)
     print_result(v, node, moved, out);
     m = cli_moves_find(v->moves, v->job.name);
     return moved ||
-           refuse(error, "%s runs on %s: %s", v->job.name, node,
-                  m != NULL && m->has_source && m->source.text[0] != '\0'
-                      ? m->source.text
-                      : "Pacemaker did not move it; see its constraints and "
-                        "scores (crm_simulate -sL)");
+           cli_refuse(
+               error, "%s runs on %s: %s", v->job.name, node,
+               m != NULL && m->has_source && m->source.text[0] != '\0'
+                   ? m->source.text
+                   : "Pacemaker did not move it; see its constraints and "
+                     "scores (crm_simulate -sL)");
 }
 
 /* The node that was named, or the best rated one. */
@@ -518,8 +505,9 @@ choose(mover *v, char **ret_node, GError **error)
         return false;
     best = qm__told_best(told, resource, qm__told_where(told, resource));
     if (best == NULL)
-        return refuse(error, "no other node may have %s: see quickmig hosts",
-                      v->o->args[0]);
+        return cli_refuse(error,
+                          "no other node may have %s: see quickmig hosts",
+                          v->o->args[0]);
     say(v, "%s goes to %s, the best rated%s", v->o->args[0], best,
         v->terminal ? "\n" : "");
     *ret_node = g_strdup(best);

@@ -48,20 +48,6 @@ clear(protection *p)
     g_free(p->node);
 }
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool
-refuse(GError **error, const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    if (error != NULL)
-        *error = g_error_new_valist(QM_ERROR, QM_ERROR_REFUSED, format, ap);
-    va_end(ap);
-    return false;
-}
-
 /* --- looking ------------------------------------------------------------- */
 
 static bool
@@ -95,7 +81,7 @@ check_obstacles(const protection *p, GError **error)
     }
     if (text->len == 0)
         return true;
-    return refuse(
+    return cli_refuse(
         error, "%s cannot be protected: %s%s", p->hardware->name, text->str,
         worst == CLI_OBSTACLE_DOUBT ? "; --force if you have seen to that"
                                     : "");
@@ -115,8 +101,8 @@ look(protection *p, const char *name, GError **error)
         (p->dom == NULL && !qm__domxml_parse(p->xml, &p->dom, error)))
         return false;
     if (strcmp(p->dom->name, name) != 0)
-        return refuse(error, "%s is the XML of %s, not of %s", p->o->xml,
-                      p->dom->name, name);
+        return cli_refuse(error, "%s is the XML of %s, not of %s", p->o->xml,
+                          p->dom->name, name);
     return qm__vm_open(p->o->connect, p->dom->uuid, deadline, &p->vm, error) &&
            qm__vm_defined(p->vm, deadline, &p->defined, error);
 }
@@ -127,27 +113,30 @@ check_libvirt(const protection *p, GError **error)
     const char *name = p->dom->name;
 
     if (p->defined & QM_DEFINED_MANAGED_SAVE)
-        return refuse(error,
-                      "libvirt has a saved state of %s: start it and shut it "
-                      "down first, or: virsh managedsave-remove %s",
-                      name, name);
+        return cli_refuse(
+            error,
+            "libvirt has a saved state of %s: start it and shut it "
+            "down first, or: virsh managedsave-remove %s",
+            name, name);
     if (p->defined & QM_DEFINED_SNAPSHOTS)
-        return refuse(error,
-                      "libvirt has snapshots or checkpoints of %s, which "
-                      "would be lost: delete them first (virsh snapshot-list "
-                      "%s)",
-                      name, name);
+        return cli_refuse(
+            error,
+            "libvirt has snapshots or checkpoints of %s, which "
+            "would be lost: delete them first (virsh snapshot-list "
+            "%s)",
+            name, name);
     if (!(p->defined & QM_DEFINED_ACTIVE) || p->o->restart)
         return true;
     if (p->o->dry_run) {
         cli_warn("%s runs: it must be started anew once, with --restart", name);
         return true;
     }
-    return refuse(error,
-                  "%s runs under libvirt, without gates before its disks: it "
-                  "must be started anew once; --restart shuts it down and has "
-                  "the cluster start it",
-                  name);
+    return cli_refuse(
+        error,
+        "%s runs under libvirt, without gates before its disks: it "
+        "must be started anew once; --restart shuts it down and has "
+        "the cluster start it",
+        name);
 }
 
 /* How fast was the last save into this vault? */
@@ -187,18 +176,18 @@ check_vault(protection *p, GError **error)
     }
     if (memcmp(qm_vault_get_info(vault)->uuid, p->dom->uuid, QM_UUID_LEN) != 0)
         return p->o->force ||
-               refuse(error,
-                      "%s is the vault of VM \"%s\"; --force replaces it",
-                      p->url->text, qm_vault_get_info(vault)->name);
+               cli_refuse(error,
+                          "%s is the vault of VM \"%s\"; --force replaces it",
+                          p->url->text, qm_vault_get_info(vault)->name);
     if (!qm_vault_read_record(vault, &record, error))
         return false;
     if (record.state != QM_STATE_OFF)
-        return refuse(error,
-                      "its vault says that %s is %s%s%s: it is in use, or "
-                      "was left so; see quickmig vault show",
-                      p->dom->name, qm_state_name(record.state),
-                      cli_has_owner(&record) ? " on " : "",
-                      cli_has_owner(&record) ? record.owner.name : "");
+        return cli_refuse(error,
+                          "its vault says that %s is %s%s%s: it is in use, or "
+                          "was left so; see quickmig vault show",
+                          p->dom->name, qm_state_name(record.state),
+                          cli_has_owner(&record) ? " on " : "",
+                          cli_has_owner(&record) ? record.owner.name : "");
     p->formatted = true;
     if (last_rate(vault) > 0) /* its own counts more */
         p->rate = last_rate(vault);
@@ -246,8 +235,8 @@ static bool
 is_off(const qm_record *record, void *opaque, GError **error)
 {
     return record->state == QM_STATE_OFF ||
-           refuse(error, "somebody was faster: its vault says %s",
-                  qm_state_name(record->state));
+           cli_refuse(error, "somebody was faster: its vault says %s",
+                      qm_state_name(record->state));
 }
 
 /* A vault that is there keeps its generation: what nodes have said about an
@@ -298,7 +287,8 @@ check_written(const protection *p, GError **error)
         !qm_vault_read_xml(vault, &back, error))
         return false;
     ok = strcmp(back, p->xml) == 0 ||
-         refuse(error, "the vault does not give back the XML that was written");
+         cli_refuse(error,
+                    "the vault does not give back the XML that was written");
     qm__secret_free(back);
     return ok;
 }
@@ -331,7 +321,7 @@ shut_down(const protection *p, GError **error)
     }
     return qm__vm_defined(p->vm, cli_deadline(p->o), &defined, error) &&
            (!(defined & QM_DEFINED_ACTIVE) ||
-            refuse(error, "somebody has started %s again", p->dom->name));
+            cli_refuse(error, "somebody has started %s again", p->dom->name));
 }
 
 /* It is libvirt's again. */

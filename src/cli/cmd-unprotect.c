@@ -41,20 +41,6 @@ clear(removal *r)
     g_strfreev(r->own);
 }
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static bool
-refuse(GError **error, const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    if (error != NULL)
-        *error = g_error_new_valist(QM_ERROR, QM_ERROR_REFUSED, format, ap);
-    va_end(ap);
-    return false;
-}
-
 static void
 say(const removal *r, const char *what)
 {
@@ -90,26 +76,29 @@ check_record(const removal *r, GError **error)
         return true;
     case QM_STATE_RUNNING:
         if (r->record.owner.id != r->self.id)
-            return refuse(error,
-                          "%s runs on %s: run quickmig unprotect there, or "
-                          "move it here first",
-                          name, r->record.owner.name);
+            return cli_refuse(error,
+                              "%s runs on %s: run quickmig unprotect there, or "
+                              "move it here first",
+                              name, r->record.owner.name);
         return r->o->restart ||
-               refuse(error,
-                      "%s runs behind gates, and libvirt has none: it must be "
-                      "started anew once; --restart shuts it down and has "
-                      "libvirt start it here",
-                      name);
+               cli_refuse(
+                   error,
+                   "%s runs behind gates, and libvirt has none: it must be "
+                   "started anew once; --restart shuts it down and has "
+                   "libvirt start it here",
+                   name);
     case QM_STATE_SAVED:
-        return refuse(error,
-                      "the memory of %s is in its vault: start it, so that it "
-                      "goes on, or drop it with quickmig discard %s",
-                      name, name);
+        return cli_refuse(
+            error,
+            "the memory of %s is in its vault: start it, so that it "
+            "goes on, or drop it with quickmig discard %s",
+            name, name);
     default:
-        return refuse(error,
-                      "%s is %s: an action is under way, or was cut off; let "
-                      "the cluster end it first",
-                      name, qm_state_name(r->record.state));
+        return cli_refuse(
+            error,
+            "%s is %s: an action is under way, or was cut off; let "
+            "the cluster end it first",
+            name, qm_state_name(r->record.state));
     }
 }
 
@@ -127,16 +116,17 @@ check_cluster(removal *r, GError **error)
     primitive = qm__walk_find(root, "primitive", id);
     if (primitive == NULL || primitive->parent == NULL ||
         !qm__walk_is(primitive->parent, "resources"))
-        return refuse(
+        return cli_refuse(
             error, "resource %s is in a group or clone: take it out first", id);
     cli_protection_constraints(root, id, &r->own, &foreign);
     if (foreign[0] == NULL)
         return true;
     list = g_strjoinv(", ", foreign);
-    return refuse(error,
-                  "resource %s is named in what somebody else has written: %s; "
-                  "remove that first",
-                  id, list);
+    return cli_refuse(
+        error,
+        "resource %s is named in what somebody else has written: %s; "
+        "remove that first",
+        id, list);
 }
 
 static bool
@@ -150,21 +140,22 @@ check_placement(const removal *r, GError **error)
                             cli_deadline(r->o), &at, &place, error))
         return false;
     if (at.pending != NULL)
-        ok = refuse(error, "something goes on with %s: %s", r->info.name,
-                    at.pending);
+        ok = cli_refuse(error, "something goes on with %s: %s", r->info.name,
+                        at.pending);
     else if (at.blocked || at.failed)
-        ok = refuse(error,
-                    "%s has failed, Pacemaker is not sure about it: "
-                    "crm_resource --cleanup --resource %s first",
-                    r->info.name, r->target->resource);
+        ok = cli_refuse(error,
+                        "%s has failed, Pacemaker is not sure about it: "
+                        "crm_resource --cleanup --resource %s first",
+                        r->info.name, r->target->resource);
     else if (!at.managed && at.nodes != NULL && at.nodes[0] != NULL)
-        ok = refuse(error, "Pacemaker does not manage %s now", r->info.name);
+        ok =
+            cli_refuse(error, "Pacemaker does not manage %s now", r->info.name);
     else if (r->record.state == QM_STATE_OFF && at.nodes != NULL &&
              at.nodes[0] != NULL)
-        ok = refuse(error,
-                    "its vault says that %s is off, Pacemaker that it runs "
-                    "on %s: not sure, nothing is done",
-                    r->info.name, at.nodes[0]);
+        ok = cli_refuse(error,
+                        "its vault says that %s is off, Pacemaker that it runs "
+                        "on %s: not sure, nothing is done",
+                        r->info.name, at.nodes[0]);
     else
         ok = true;
     qm__placement_clear_look(&at);
@@ -179,8 +170,8 @@ look(removal *r, GError **error)
     if (!cli_find_target(r->o, r->o->args[0], &r->target, error))
         return false;
     if (r->target->resource == NULL)
-        return refuse(error, "%s is not a resource of this cluster",
-                      r->o->args[0]);
+        return cli_refuse(error, "%s is not a resource of this cluster",
+                          r->o->args[0]);
     if (!qm__cluster_open(cli_deadline(r->o), &cluster, error))
         return false;
     r->self = *qm__cluster_self(cluster);
@@ -208,10 +199,11 @@ stop(removal *r, GError **error)
         return false;
     if (r->record.state == QM_STATE_OFF)
         return true;
-    return refuse(error,
-                  "%s is stopped, but its vault says %s: it stays a resource "
-                  "of the cluster",
-                  r->info.name, qm_state_name(r->record.state));
+    return cli_refuse(
+        error,
+        "%s is stopped, but its vault says %s: it stays a resource "
+        "of the cluster",
+        r->info.name, qm_state_name(r->record.state));
 }
 
 static bool
@@ -227,8 +219,8 @@ static bool
 is_off(const qm_record *record, void *opaque, GError **error)
 {
     return record->state == QM_STATE_OFF ||
-           refuse(error, "somebody was faster: its vault says %s on %s",
-                  qm_state_name(record->state), record->owner.name);
+           cli_refuse(error, "somebody was faster: its vault says %s on %s",
+                      qm_state_name(record->state), record->owner.name);
 }
 
 static bool

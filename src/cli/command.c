@@ -143,6 +143,18 @@ cli_warn(const char *format, ...)
     g_printerr("quickmig: warning: %s\n", text);
 }
 
+bool
+cli_refuse(GError **error, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    if (error != NULL)
+        *error = g_error_new_valist(QM_ERROR, QM_ERROR_REFUSED, format, ap);
+    va_end(ap);
+    return false;
+}
+
 int
 cli_exit_code(const GError *error)
 {
