@@ -60,6 +60,20 @@ any_node() {
     die "no node answers"
 }
 
+_anywhere() { # COMMAND...
+    local n
+    for n in $NODES; do
+        ! on "$n" "$@" || return 0
+    done
+    return 1
+}
+
+# Asks the cluster for something, from a node that lives to the end of it: one
+# that answers may be fenced in the next moment.
+ask_cluster() { # COMMAND...
+    lab_wait_until 30 _anywhere "$@" || die "$*"
+}
+
 cluster_down() {
     local code=$?
     trap - EXIT
@@ -105,9 +119,13 @@ cluster_up() {
     say "cluster of $n nodes is up: $QM_LAB_DIR"
 }
 
-cluster_idle() {
-    on "$(any_node)" crm_resource --wait --timeout="${1:-90}" ||
-        die "the cluster does not come to rest"
+# Nothing left to do for Pacemaker; the node that is asked may die meanwhile.
+cluster_idle() { # [SECONDS]
+    local end=$((SECONDS + ${1:-90}))
+    until on "$(any_node)" crm_resource --wait --timeout=$((end - SECONDS)); do
+        [[ $SECONDS -lt $end ]] || die "the cluster does not come to rest"
+        sleep 0.1
+    done
 }
 
 # As the examples have it: VMs start after it where it starts, and it stops
@@ -188,7 +206,7 @@ vm_create() {
 }
 
 vm_start() {
-    on "$(any_node)" crm resource start "$1" || die "start of $1"
+    ask_cluster crm resource start "$1"
     cluster_idle
     guest_wait_ticks "$1" 5 60 || die "guest $1 does not tick"
 }
@@ -212,11 +230,9 @@ vm_wait_node() {
 }
 
 vm_move() {
-    on "$(any_node)" crm resource move "$1" "$2" force >/dev/null 2>&1 ||
-        die "crm resource move"
+    ask_cluster crm resource move "$1" "$2" force
     vm_wait_node "$1" "$2" "${3:-90}"
-    on "$(any_node)" crm resource clear "$1" >/dev/null 2>&1 ||
-        die "crm resource clear"
+    ask_cluster crm resource clear "$1"
     cluster_idle
 }
 

@@ -193,7 +193,7 @@ killed_stop() {
     cluster_idle 120
     op_timeout stop 60
     [[ $(vm_copies_up) == 0 ]] || die "a copy is left"
-    on "$(any_node)" crm resource start vm1 >/dev/null 2>&1
+    ask_cluster crm resource start vm1
     vm_other_boot vm1
     lab start "$FROZEN"
     cluster_idle 120

@@ -65,7 +65,7 @@ start_move() {
 }
 
 end_move() {
-    on "$(any_node)" crm resource clear vm1 >/dev/null 2>&1 || die "crm resource clear"
+    ask_cluster crm resource clear vm1
     cluster_idle
 }
 

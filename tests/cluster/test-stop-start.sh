@@ -11,13 +11,13 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 stop_vm() {
-    on "$(any_node)" crm resource stop "$1" || die "crm resource stop"
+    ask_cluster crm resource stop "$1"
     cluster_idle
     [[ $(vm_copies "$1") == 0 ]] || die "$1 still has a domain"
 }
 
 start_again() {
-    on "$(any_node)" crm resource start "$1" || die "crm resource start"
+    ask_cluster crm resource start "$1"
     cluster_idle
 }
 

@@ -38,14 +38,12 @@ scenario_needs() { # SCENARIO
     [[ $1 != live && $1 != ahead ]] || daemons=yes mode=live
     [[ $MODE/$DAEMONS != "$mode/$daemons" ]] || return 0
     if [[ $MODE != "$mode" ]]; then
-        on "$(any_node)" crm_resource -r "$VM" -p mode -v "$mode" >/dev/null ||
-            die "mode=$mode"
+        ask_cluster crm_resource -r "$VM" -p mode -v "$mode"
         MODE=$mode
     fi
     if [[ $DAEMONS != "$daemons" ]]; then
         role=$([[ $daemons == yes ]] && echo Started || echo Stopped)
-        on "$(any_node)" crm_resource -r node-clone --meta -p target-role \
-            -v "$role" >/dev/null || die "target-role of node-clone"
+        ask_cluster crm_resource -r node-clone --meta -p target-role -v "$role"
         DAEMONS=$daemons
     fi
     cluster_idle
@@ -271,13 +269,10 @@ _hit() {
 
 # What the point's scenario has left in the configuration.
 withdraw() { # SCENARIO
-    local node
-    node=$(any_node)
     case $1 in
-    quick | live | ahead | cancel)
-        on "$node" crm_resource --clear -r "$VM" >/dev/null 2>&1 || true ;;
-    stopstart) on "$node" crm_resource -r "$VM" --meta -p target-role \
-        -v Started >/dev/null || die "target-role" ;;
+    quick | live | ahead | cancel) ask_cluster crm_resource --clear -r "$VM" ;;
+    stopstart) ask_cluster crm_resource -r "$VM" --meta -p target-role \
+        -v Started ;;
     esac
 }
 
