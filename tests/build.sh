@@ -4,8 +4,8 @@
 #
 # For tests/run: builds the tree, its tests included, in $QM_BUILD and installs
 # it below $QM_DEST; "sanitizers" builds unit tests and fuzzers in
-# $QM_BUILD/asan, "crash" the programs with crash points in $QM_BUILD/crash, and installs them
-# over a copy of $QM_DEST.
+# $QM_BUILD/asan, "crash" the programs with crash points in $QM_BUILD/crash and
+# installs them over a copy of $QM_DEST.
 set -euo pipefail
 : "${QM_SRC:?the source directory}" "${QM_BUILD:?}" "${QM_DEST:?}"
 JOBS=${QM_JOBS:-$(nproc)}
