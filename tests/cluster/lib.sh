@@ -119,10 +119,22 @@ cluster_up() {
     say "cluster of $n nodes is up: $QM_LAB_DIR"
 }
 
-# Nothing left to do for Pacemaker; the node that is asked may die meanwhile.
+# The coordinator says so by itself.  crmadmin spins when its node dies.
+dc_idle() {
+    local node
+    for node in $NODES; do
+        [[ $(on "$node" timeout 5 crmadmin -qS "$node" 2>/dev/null) != S_IDLE ]] ||
+            return 0
+    done
+    return 1
+}
+
+# Nothing left to do for Pacemaker.  crm_resource --wait knows it for certain,
+# but looks only every two seconds; the node that is asked may die meanwhile.
 cluster_idle() { # [SECONDS]
     local end=$((SECONDS + ${1:-90}))
-    until on "$(any_node)" crm_resource --wait --timeout=$((end - SECONDS)); do
+    until lab_wait_until $((end - SECONDS)) dc_idle &&
+        on "$(any_node)" crm_resource --wait --timeout=$((end - SECONDS)); do
         [[ $SECONDS -lt $end ]] || die "the cluster does not come to rest"
         sleep 0.1
     done
@@ -206,7 +218,7 @@ vm_create() {
 }
 
 vm_start() {
-    ask_cluster crm resource start "$1"
+    ask_cluster crm_resource -r "$1" --meta -p target-role -v Started
     cluster_idle
     guest_wait_ticks "$1" 5 60 || die "guest $1 does not tick"
 }
@@ -214,8 +226,9 @@ vm_start() {
 # "n2"; empty: nowhere.  More than one node is a failure of everything.
 vm_node() {
     local where
-    where=$(on "$(any_node)" crm_resource -r "$1" --locate 2>/dev/null |
-        sed -n 's/.*is running on: *\([^ ]*\).*/\1/p')
+    where=$(_anywhere crm_resource -r "$1" --locate 2>/dev/null) ||
+        die "no node knows of $1"
+    where=$(sed -n 's/.*is running on: *\([^ ]*\).*/\1/p' <<<"$where")
     [[ $(wc -w <<<"$where") -le 1 ]] || die "$1 runs on: $where"
     echo "$where"
 }
@@ -230,9 +243,9 @@ vm_wait_node() {
 }
 
 vm_move() {
-    ask_cluster crm resource move "$1" "$2" force
+    ask_cluster crm_resource --move -r "$1" -N "$2" --force
     vm_wait_node "$1" "$2" "${3:-90}"
-    ask_cluster crm resource clear "$1"
+    ask_cluster crm_resource --clear -r "$1"
     cluster_idle
 }
 

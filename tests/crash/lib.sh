@@ -157,21 +157,9 @@ _record_right() {
     [[ $record == "RUNNING $RUNS_ON" ]]
 }
 
-# Pacemaker has nothing to do: crm_resource --wait says so, too, but looks
-# only every two seconds.
-_dc_idle() {
-    local node
-    for node in $NODES; do
-        [[ $(on "$node" crmadmin -qS "$node" 2>/dev/null) != S_IDLE ]] ||
-            return 0
-    done
-    return 1
-}
-
 quiet() {
-    local i
-    for i in 1 2 3; do
-        lab_wait_until 30 _dc_idle 2>/dev/null || return 1
+    for _ in 1 2 3; do
+        lab_wait_until 30 dc_idle 2>/dev/null || return 1
         sleep 0.05 # between two looks: what follows may be about to begin
     done
 }
@@ -229,12 +217,15 @@ suspends() {
         "$QM_LAB_DIR/nodes/$SOURCE/log/quickmig/quickmig.log" || true
 }
 
-cancel_in_the_middle() {
+# The order to die comes late: the way into a save has some points in common
+# with the way back.
+cancel_in_the_middle() { # POINT PROGRAM HOW
     local before
     before=$(suspends)
     lab limit "$SOURCE" 100mbit storage
     ask_move
     lab_wait_until 30 _suspends "$before" || die "no save"
+    aim "$SOURCE" "$@"
     on "$OTHER" quickmig cancel "$VM" >/dev/null 2>&1 || true
     lab limit "$SOURCE" none storage
 }
@@ -244,7 +235,9 @@ _stopped() {
 }
 
 # Asks for what brings the point about; returns before the end of it.
-provoke() { # SCENARIO SIDE
+provoke() { # SCENARIO SIDE POINT PROGRAM HOW
+    [[ $1 == cancel ]] ||
+        aim "$([[ $2 == source ]] && echo "$SOURCE" || echo "$TARGET")" "${@:3}"
     case $1 in
     quick | live) ask_move ;;
     ahead) on "$SOURCE" quickmig move "$VM" "$TARGET" \
@@ -258,7 +251,7 @@ provoke() { # SCENARIO SIDE
     failover) prefer "$TARGET"
         lab kill "$SOURCE" ;;
     reconnect) lab target restart ;;
-    cancel) cancel_in_the_middle ;;
+    cancel) cancel_in_the_middle "${@:3}" ;;
     *) die "no such scenario: $1" ;;
     esac
 }
@@ -416,9 +409,7 @@ crash_case() { # SCENARIO SIDE PROGRAM POINT KEEPER HOW
     lines=$(wc -l <"$QM_LAB_DIR/fence.log")
     byte=$(stat -c %s "$(guest_console "$VM")")
     phase remembered
-    aim "$([[ $2 == source ]] && echo "$SOURCE" || echo "$TARGET")" "$4" "$3" \
-        "$6"
-    provoke "$1" "$2"
+    provoke "$1" "$2" "$4" "$3" "$6"
     began=$(now_wall_ms)
     await_death "$1" "$6" "$before" "$fencings"
     await_verdict "$5" "$byte" "$lines"

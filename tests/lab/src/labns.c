@@ -37,7 +37,9 @@ static const char usage[] =
     "         new namespaces (below those of PID) whose PID 1 runs CMD and\n"
     "         then only reaps; prints PID 1 as seen from here\n"
     "         (output of CMD goes to stderr)\n"
-    "       labns exec PID CMD...    run CMD in all namespaces of PID\n"
+    "       labns exec PID|LOCKFILE CMD...\n"
+    "                                run CMD in all namespaces of PID, or of\n"
+    "                                the PID 1 that holds LOCKFILE\n"
     "       labns pid LOCKFILE       print the PID 1 that holds LOCKFILE\n"
     "       labns kill PID MS        SIGKILL PID, wait until it is dead\n"
     "       labns wait PID MS        wait until PID is dead\n";
@@ -208,6 +210,20 @@ wait_exit_code(pid_t child)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* The PID that the text gives, or that holds the lock file that it names. */
+static pid_t
+pid_or_holder(const char *text)
+{
+    pid_t pid;
+
+    if (text[0] != '/')
+        return parse_pid(text);
+    pid = lock_holder(text);
+    if (pid <= 0)
+        errx(1, "%s: not running", text);
+    return pid;
+}
+
 /*
  * Unlike nsenter we never stop ourselves when the child is stopped (a frozen
  * node could then not be killed: its PID 1 would wait for us to reap).
@@ -222,7 +238,7 @@ cmd_exec(int argc, char **argv)
         errx(2, "%s", usage);
     if (!getcwd(cwd, sizeof cwd))
         strcpy(cwd, "/");
-    enter(parse_pid(argv[1]), NODE_NAMESPACES);
+    enter(pid_or_holder(argv[1]), NODE_NAMESPACES);
     if (chdir(cwd) < 0 && chdir("/") < 0)
         err(1, "chdir");
 
