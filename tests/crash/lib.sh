@@ -415,7 +415,11 @@ crash_case() { # SCENARIO SIDE PROGRAM POINT KEEPER HOW
     await_verdict "$5" "$byte" "$lines"
     OUTCOME=${OUTCOME:+$OUTCOME, }$((($(now_wall_ms) - began) / 1000))" s"
     phase judged
-    [[ $VERDICT == ok ]] || rescue
+    [[ $VERDICT == ok ]] || {
+        say "$VERDICT"
+        cluster_diagnose
+        rescue
+    }
     clean_up
     phase clean
 }
