@@ -17,13 +17,12 @@
 #include "stream.h"
 
 #define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
-#define LEAD_SHARE                                                             \
-    4 /* how far before a follower: this part of what is left                  \
-       */
-#define LEAD_MIN      (UINT64_C(2) << 20)  /* bytes: at least, */
-#define LEAD_MAX      (UINT64_C(32) << 20) /* and at most */
-#define WARM_TAKEN    (UINT64_C(5) << 20)  /* bytes the target has taken */
-#define WARM_BOUND    (UINT64_C(8) << 20)  /* bytes, until it has */
+/* How far before a follower: this part of what is left, */
+#define LEAD_SHARE    4
+#define LEAD_MIN      (UINT64_C(2) << 20)   /* bytes: at least, */
+#define LEAD_MAX      (UINT64_C(128) << 20) /* and at most */
+#define WARM_TAKEN    (UINT64_C(5) << 20)   /* bytes the target has taken */
+#define WARM_BOUND    (UINT64_C(8) << 20)   /* bytes, until it has */
 #define WARM_AT_MOST  (2 * QM_S)
 #define FLUSH_EVERY   (UINT64_C(32) << 20) /* bytes, while the guest runs */
 #define FOLLOWER_OLD  (2 * QM_S) /* a follower that is silent binds nobody */
