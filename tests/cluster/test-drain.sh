@@ -55,9 +55,10 @@ for vm in $VMS; do
     [[ $(vm_node "$vm") =~ ^n[13]$ ]] || die "$vm is on '$(vm_node "$vm")'"
     vm_same_boot "$vm"
 done
-[[ -z $(on n2 virsh -q list --name) ]] || die "a domain is left on n2"
-! grep -q 'id="cli-' <<<"$(on n1 cibadmin --query --local --scope constraints)" ||
-    die "a constraint is left"
+left=$(on n2 virsh -q list --name) || die "virsh"
+[[ -z $left ]] || die "a domain is left on n2: $left"
+left=$(on n1 cibadmin --query --local --scope constraints) || die "cibadmin"
+[[ $left != *'id="cli-'* ]] || die "a constraint is left"
 
 say "--- undrain"
 on n1 quickmig undrain n2

@@ -89,7 +89,7 @@ owner_is_other() { # VM
 # --- partitions
 
 _no_quorum() { # NODE
-    on "$1" crm_mon -1 | grep -q 'WITHOUT quorum'
+    [[ $(on "$1" crm_mon -1) == *"WITHOUT quorum"* ]]
 }
 
 scatter() {
@@ -108,7 +108,7 @@ gather() {
 }
 
 quorate() {
-    on n1 crm_mon -1 | grep -q 'Online: \[ n1 n2 n3 \]'
+    [[ $(on n1 crm_mon -1) == *"Online: [ n1 n2 n3 ]"* ]]
 }
 
 state_in_vault() { # VM STATE [NODE]

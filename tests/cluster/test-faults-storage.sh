@@ -124,7 +124,9 @@ fence_done() {
 }
 
 no_domain() { # NODE VM
-    ! on "$1" virsh -q list --all --name | grep -qx "$2"
+    local names
+    names=$(on "$1" virsh -q list --all --name) || return 1 # that says nothing
+    ! grep -qx "$2" <<<"$names"
 }
 
 # Fencing says that the owner is dead, and it is not; nobody has a reservation

@@ -143,7 +143,8 @@ protect_it() {
     say "$(tail -1 <<<"$OUT")"
     guest_wait_boot vm1 "$old" 60 || die "not booted"
     [[ $(vm_copies vm1) == 1 ]] || die "$(vm_copies vm1) copies of vm1"
-    ! grep -qx vm1 <<<"$(on n1 virsh -q list --name --all --persistent)" ||
+    OUT=$(on n1 virsh -q list --name --all --persistent) || die "virsh"
+    ! grep -qx vm1 <<<"$OUT" ||
         die "libvirt of n1 still has a definition"
     cluster_idle
 }
@@ -229,7 +230,8 @@ unprotect_it() {
     say "$(head -1 <<<"$(grep libvirt <<<"$OUT")")"
     guest_wait_boot vm1 "$old" 60 || die "not booted"
     vm1_is_libvirts "$here"
-    ! grep -q vm1-instance_attributes <<<"$(on n1 cibadmin --query)" ||
+    OUT=$(on n1 cibadmin --query) || die "cibadmin"
+    ! grep -q vm1-instance_attributes <<<"$OUT" ||
         die "the CIB still has vm1"
     free vm1-disk || die "the disk is still reserved"
     free vm1-vault || die "the vault is still reserved"

@@ -51,7 +51,7 @@ watch_begin() {
 }
 
 watch_end() {
-    local n path
+    local n path cib
     kill -TERM "$WATCH"
     wait "$WATCH" || true
     say "watched: $(grep rounds "$QM_LAB_DIR/seen")"
@@ -69,7 +69,8 @@ watch_end() {
     for path in "$QM_LAB_DIR"/luns/*.img; do
         ! grep -qaF -f "$QM_LAB_DIR/secrets" "$path" || die "it is on $path"
     done
-    ! on n1 cibadmin --query | grep -F -f "$QM_LAB_DIR/secrets" || die "CIB"
+    cib=$(on n1 cibadmin --query) || die "cibadmin"
+    ! grep -F -f "$QM_LAB_DIR/secrets" <<<"$cib" || die "CIB"
 }
 
 move_both_ways() {

@@ -15,7 +15,7 @@
 begin "$@"
 slow=$QM_BUILD/tests/functional/.libs/slow-pwrite.so
 requires_built "${slow#"$QM_BUILD/"}"
-qemu-io --help | grep -q image-opts || skip "qemu-io is too old"
+[[ $(qemu-io --help) == *image-opts* ]] || skip "qemu-io is too old"
 export SLOW_MARK=$TMPDIR/late SLOW_MS=1500
 tgt_kill
 LD_PRELOAD=$slow tgt_start

@@ -108,7 +108,7 @@ test_guest() {
     start_guest n1
     guest_wait_boot vm1 none
     BOOT1=$(guest_boot_id vm1)
-    lab exec n1 ps -o user= -C qemu-system-x86_64 | grep -q '^libvirt' ||
+    [[ $(lab exec n1 ps -o user= -C qemu-system-x86_64) == libvirt* ]] ||
         fail "QEMU does not run as libvirt-qemu"
     lab_wait_until 10 pings "$A" 10.77.0.101
     ! pings "$B" 10.77.0.101 || fail "the guest is in the other lab too"
