@@ -11,7 +11,7 @@ usage: lab vm-xml NAME [OPTION...]
   --vcpus N          (default 1)
   --fill MIB         memory with a checkable pattern (default 16)
   --dirty MIB/S      rate at which it is rewritten (default 0)
-  --verify MIB/S     rate at which it is checked (default 100)
+  --verify MIB/S     rate at which it is checked (default 50)
   --disk-url URL     iscsi://PORTAL/IQN/LUN; gets <auth> if made with --chap
   --disk-file PATH   raw file (both may be repeated: vda, vdb, ...)
   --disk MS          period of the disk log (default 50, 0: none)
@@ -138,7 +138,7 @@ XML
 }
 
 cmd_vm_xml() {
-    local name=${1:-} MEMORY=160 VCPUS=1 FILL=16 DIRTY=0 VERIFY=100 DISK=50 \
+    local name=${1:-} MEMORY=160 VCPUS=1 FILL=16 DIRTY=0 VERIFY=50 DISK=50 \
         TICK=50 IP='' MAC='' BRIDGE=br0 CPU_MODEL='' ON_CRASH=destroy \
         LIVE_SAFE=no AGENT=no DISKS=() hash var
     if [[ $name == --help ]]; then
