@@ -284,10 +284,11 @@ node_freezes_in_save() {
 skewed() { # SECONDS
     [[ -e $SKEWED ]] || die "not built: $SKEWED"
     lab pacemaker n1 stop
-    QM_LAB_ENVIRONMENT="LD_PRELOAD=$SKEWED QM_SKEW_S=$1" lab pacemaker n1 start
-    cluster_idle
-    # Pacemaker orders what happened on two nodes by their clocks.
+    # Pacemaker orders what happened on two nodes by their clocks: it must not
+    # remember what happened by the other one.
     ask_cluster crm_resource --refresh
+    cluster_idle
+    QM_LAB_ENVIRONMENT="LD_PRELOAD=$SKEWED QM_SKEW_S=$1" lab pacemaker n1 start
     cluster_idle
 }
 
