@@ -181,12 +181,16 @@ class ChaosLab(benchlab.Lab):
                 return out
         return ""
 
+    def says(self, node):
+        """What its controller does; crmadmin spins when its node dies."""
+        return self.on(node, "timeout", "5", "crmadmin", "-qS", node,
+                       check=False)
+
     def leader(self):
         """The coordinator of the part with quorum: what a node that is about
         to join is told may be forgotten when it has joined."""
         for node in self.nodes:
-            if self.init_of(node) and self.on(
-                    node, "crmadmin", "-qS", node, check=False) in LEADING \
+            if self.init_of(node) and self.says(node) in LEADING \
                     and self.on(node, "crm_node", "-q", check=False) == "1":
                 return node
         return None
@@ -248,8 +252,7 @@ class ChaosLab(benchlab.Lab):
     def is_idle(self):
         """Pacemaker has nothing to do, three times in a row."""
         for _ in range(3):
-            if not any(self.on(node, "crmadmin", "-qS", node, check=False) ==
-                       "S_IDLE" for node in self.nodes):
+            if not any(self.says(node) == "S_IDLE" for node in self.nodes):
                 self.state = "Pacemaker has something to do"
                 return False
             time.sleep(0.05)  # what follows may be about to begin

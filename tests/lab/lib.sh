@@ -23,17 +23,8 @@
 
 LAB_LIB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Tests look into nodes so often that "exec" goes straight to labns: a twentieth
-# of the processor time.
 lab() {
-    local dir=nodes/${2:-}
-    if [[ ${1:-} == exec && $# -ge 3 ]]; then
-        [[ $2 != sw ]] || dir=sw
-        PATH=$PATH:/usr/sbin:/sbin "${QM_LAB_CACHE:-$LAB_LIB_DIR/.cache}/labns" \
-            exec "$QM_LAB_DIR/$dir/lock" "${@:3}"
-    else
-        "$LAB_LIB_DIR/lab" "$@"
-    fi
+    "$LAB_LIB_DIR/lab" "$@"
 }
 
 lab_requires() {

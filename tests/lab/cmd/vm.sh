@@ -90,7 +90,7 @@ XML
 }
 
 # Under TCG the kernel's start is most of what a short test costs: without
-# what tests nothing here it takes two thirds of the processor time.
+# what tests nothing here it takes three quarters of the processor time.
 vm_kernel_options() {
     local skip=load_system_certificate_list,init_kprobe_trace,digsig_init
     skip+=,init_encrypted,crypto_kdf108_init,cxl_core_init,ext4_init_fs
