@@ -207,8 +207,11 @@ static const qm_parameter parameters[] = {
      .shortdesc = "how a planned move is made",
      .longdesc =
          "live: the guest runs on while its memory is streamed to the vault, "
-         "and is paused for the last part only. quick: it is paused for the "
-         "whole save; the vault needs less room, and each page is sent once. "
+         "and is paused for the last part only: what it writes meanwhile is "
+         "sent again, as often as it takes. quick: it runs on while its memory "
+         "is streamed once, and is paused for what it wrote meanwhile, or from "
+         "where the vault would have no room for that; this takes a bounded "
+         "time and, at worst, twice the bytes. "
          "auto: live where QEMU can do it safely and the vault has room for "
          "twice the memory and 64 MiB, else quick. What cannot be moved live "
          "is moved quick; the log says why.",

@@ -43,7 +43,7 @@ const char *cli_outlook_obstacle(const cli_outlook *outlook, const char *node);
 
 /* What a move would be, as far as it was measured. */
 typedef struct {
-    bool quick;     /* the guest stands still while it is copied */
+    bool quick;     /* its memory is copied once */
     uint64_t bytes; /* of the image */
     uint64_t rate;  /* bytes/s */
     enum {

@@ -56,6 +56,10 @@ qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
         *ret_why = "the time for copying is over";
         return QM_CONVERGE_SUSPEND;
     }
+    if (c->limits.once && s->iteration > 1) {
+        *ret_why = "its memory has been copied once";
+        return QM_CONVERGE_SUSPEND;
+    }
     if (c->downtime_ms != 0 && s->iteration > 1 && is_full(s)) {
         *ret_why = "the vault is nearly full";
         return QM_CONVERGE_SUSPEND;

@@ -19,6 +19,7 @@
 typedef struct {
     unsigned downtime_limit_ms; /* the longest pause that is welcome */
     int64_t until;              /* be done copying (a deadline) */
+    bool once;                  /* one pass, and the rest paused */
 } qm_converge_limits;
 
 typedef struct {

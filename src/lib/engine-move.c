@@ -112,7 +112,7 @@ choose_mode(qm_engine *e, GError **error)
     if (!may_run(e, &why, error))
         return false;
     if (why == NULL) {
-        e->copy = QM_COPY_WARM;
+        e->copy = QM_COPY_ONCE;
         if (e->params.mode == QM_MODE_QUICK)
             why = g_strdup("mode=quick");
         else if (has_room(e, &why))
@@ -217,17 +217,11 @@ invite_target(qm_engine *e, const qm_node *target, GError **error)
 static bool
 save_for(qm_engine *e, const qm_node *target, GError **error)
 {
-    int64_t age;
-
     if (!choose_mode(e, error))
         return false;
     open_hints(e, target);
-    if (!invite_target(e, target, error))
-        return false;
-    /* There is nobody to wait for. */
-    if (e->copy == QM_COPY_WARM && qm__hints_other(e->hints, &age) == NULL)
-        e->copy = QM_COPY_PAUSED;
-    return qm__engine_acquire(e, qm__right_own, e->t.work, error) &&
+    return invite_target(e, target, error) &&
+           qm__engine_acquire(e, qm__right_own, e->t.work, error) &&
            qm__engine_save(e, target, e->t.work, error);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the quickmig authors */
 /*
- * The guest's state on its way into the vault: paused, or live.  A live save
- * ends in the same way: QEMU pauses the guest for the last part, and libvirt's
- * call returns with the guest still paused.
+ * The guest's state on its way into the vault: paused, or while it runs.  All
+ * end in the same way: QEMU pauses the guest for the last part, or it is
+ * suspended, and libvirt's call returns with the guest still paused.
  *
  * A move holds up all recovery in the cluster while it runs: when any node is
  * lost meanwhile there is something more urgent, and it is given up.
@@ -18,19 +18,26 @@
 
 #define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
 /* How far before a follower: this part of what is left, */
-#define LEAD_SHARE    4
-#define LEAD_MIN      (UINT64_C(2) << 20)   /* bytes: at least, */
-#define LEAD_MAX      (UINT64_C(128) << 20) /* and at most */
-#define WARM_TAKEN    (UINT64_C(5) << 20)   /* bytes the target has taken */
-#define WARM_BOUND    (UINT64_C(8) << 20)   /* bytes, until it has */
-#define WARM_AT_MOST  (2 * QM_S)
+#define LEAD_SHARE 4
+#define LEAD_MIN   (UINT64_C(2) << 20)   /* bytes: at least, */
+#define LEAD_MAX   (UINT64_C(128) << 20) /* and at most */
+/* The target's libvirt starts a QEMU when it has read the beginning, and that
+ * takes half a second: it has when more is taken than the pipes hold. */
+#define WARM_TAKEN   (UINT64_C(5) << 20) /* bytes */
+#define WARM_AT_MOST (2 * QM_S)
+/* What a paused guest may need of the vault: its memory, with headers, */
+#define HEADERS       64                   /* one part of it, */
+#define DEVICES       (UINT64_C(16) << 20) /* bytes; */
+#define ALLOWANCE_MIN (UINT64_C(8) << 20)  /* what is always there before */
 #define FLUSH_EVERY   (UINT64_C(32) << 20) /* bytes, while the guest runs */
 #define FOLLOWER_OLD  (2 * QM_S) /* a follower that is silent binds nobody */
 #define HOLD_AT       (UINT64_C(32) << 20) /* bytes left of a pre-copy */
 #define WAIT_AT_MOST  (60 * QM_S)          /* for migrate_to */
 #define ASKED_AT_MOST (3 * QM_S)           /* the same, with the guest paused */
 #define ASK_EVERY     (5 * QM_MS)
-#define LIVE_SHARE    3 /* of 4: time for copying; then it is suspended */
+/* Time for copying, in quarters; then it is suspended. */
+#define LIVE_SHARE 3
+#define ONCE_SHARE 2 /* all of it may have to be copied again */
 
 typedef struct {
     qm_engine *e;
@@ -41,7 +48,8 @@ typedef struct {
     uint64_t left, left_at; /* bytes, as QEMU said; written at that time */
     int64_t waiting;        /* pre-copied, since when; 0: not yet */
     bool asked;             /* to come to the end */
-    bool warm;              /* the target has been waited for */
+    uint64_t allowance;     /* bytes that may be written while it runs */
+    bool suspending;        /* that was not enough */
 } watch;
 
 /* --- looking around ------------------------------------------------------ */
@@ -103,21 +111,21 @@ follower(const watch *w)
     return target;
 }
 
-/* The target's libvirt starts a QEMU when it has read the beginning, and that
- * takes longer than anything else does.  The guest is paused when QEMU has
- * taken more than what the pipes on its way hold. */
+/* Memory that is copied once, while the guest runs, takes as much of the vault
+ * as it does once more, at worst: when there is no room for that, the guest is
+ * suspended as soon as the target can take what comes. */
 static void
-suspend_when_warm(watch *w)
+suspend_for_room(watch *w)
 {
     const qm_job *target;
 
-    if (w->e->copy != QM_COPY_WARM || w->warm)
+    if (w->suspending || qm__image_written(w->w) < w->allowance)
         return;
     target = follower(w);
-    if ((target == NULL || target->bytes < WARM_TAKEN) &&
+    if (target != NULL && target->bytes < WARM_TAKEN &&
         qm__now() - w->began < WARM_AT_MOST)
         return;
-    w->warm = true;
+    w->suspending = true;
     qm__live_suspend(w->e->live);
 }
 
@@ -147,7 +155,7 @@ keep_going(void *opaque, GError **error)
         qm__hints_progress(h);
         if (!qm__hints_check(h, error))
             return false;
-        suspend_when_warm(w);
+        suspend_for_room(w);
     }
     return look_at_cluster(w, error);
 }
@@ -200,17 +208,14 @@ bound(void *opaque)
     const qm_job *target;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
-    if (w->e->hints == NULL || w->e->paused_at != 0)
+    if (w->e->hints == NULL || w->e->paused_at != 0 || w->suspending)
         return UINT64_MAX;
     (void) qm__hints_check(w->e->hints, &ignored);
-    if (w->e->copy == QM_COPY_WARM)
-        return w->warm ? UINT64_MAX : WARM_BOUND;
     if (is_waiting(w))
         return 0;
     target = follower(w);
-    if (target == NULL)
-        return UINT64_MAX;
-    return target->bytes + lead(w);
+    return MIN(w->allowance,
+               target != NULL ? target->bytes + lead(w) : UINT64_MAX);
 }
 
 /* --- streaming ----------------------------------------------------------- */
@@ -229,13 +234,13 @@ static bool
 start_live(qm_engine *e, int64_t deadline, GError **error)
 {
     int64_t time = qm__remaining(deadline);
+    bool once = e->copy == QM_COPY_ONCE;
     qm_converge_limits limits = {
         .downtime_limit_ms = e->params.downtime_limit_ms,
-        .until = deadline - time + time / 4 * LIVE_SHARE,
+        .until = deadline - time + time / 4 * (once ? ONCE_SHARE : LIVE_SHARE),
+        .once = once,
     };
 
-    if (e->copy == QM_COPY_WARM)
-        limits.downtime_limit_ms = QM_CONVERGE_FIRST_MS;
     return qm__live_start(e->params.hypervisor, qm__engine_uuid(e), &limits,
                           qm__engine_call(e, deadline), &e->live, error);
 }
@@ -344,16 +349,31 @@ run_stream(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, watch *w,
     return true;
 }
 
+/* choose_mode() made sure of the room that a live save needs. */
+static uint64_t
+allowance(const qm_engine *e)
+{
+    uint64_t capacity = qm_vault_get_info(e->vault)->image_capacity;
+    uint64_t paused = e->dom->memory + e->dom->memory / HEADERS + DEVICES;
+
+    if (e->copy == QM_COPY_LIVE)
+        return UINT64_MAX;
+    return MAX(capacity > paused ? capacity - paused : 0, ALLOWANCE_MIN);
+}
+
 bool
 qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
                   uint64_t *ret_length, GError **error)
 {
-    bool live = e->copy == QM_COPY_LIVE, runs = e->copy != QM_COPY_PAUSED;
+    bool runs = e->copy != QM_COPY_PAUSED;
     g_autofree char *dir = qm__vm_path(qm__engine_uuid(e), NULL);
     g_autoptr(qm_image_writer) writer = NULL;
     g_autoptr(qm_fifo) fifo = NULL;
     g_autoptr(qm_vm_job) job = NULL;
-    watch w = {.e = e, .move = target != NULL, .began = qm__now()};
+    watch w = {.e = e,
+               .move = target != NULL,
+               .began = qm__now(),
+               .allowance = allowance(e)};
     qm_store *store;
     bool ok;
 
@@ -372,7 +392,7 @@ qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
         return false;
     }
     /* So that little is left to be made durable when the guest is paused. */
-    if (live)
+    if (runs)
         qm__image_writer_flush_every(writer, FLUSH_EVERY);
     if (runs && e->hints != NULL)
         qm__image_writer_bound(writer, bound, qm__hints_fd(e->hints), &w);

@@ -48,7 +48,7 @@ typedef struct {
 /* How the guest's memory gets into the vault. */
 typedef enum {
     QM_COPY_PAUSED, /* the guest is paused from the beginning */
-    QM_COPY_WARM,   /* it runs on until the target has started its QEMU */
+    QM_COPY_ONCE,   /* it runs on while all of its memory is copied once */
     QM_COPY_LIVE,   /* it runs on until what is left is little */
 } qm_copy;
 

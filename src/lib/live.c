@@ -129,7 +129,7 @@ suspend_if_asked(qm_live *live)
     now = live->asked && !live->ended && live->view.suspended_at == 0;
     g_mutex_unlock(&live->mutex);
     if (now)
-        suspend(live, "the target is ready");
+        suspend(live, "the vault has no room for more");
     return now;
 }
 

@@ -7,7 +7,9 @@
 # memory intact (full passes of the pattern before and after), disk log
 # unbroken, every time.  Then what may go wrong on the way: the target's worker
 # killed in each phase, the source's agent killed, the storage away for a
-# while, a guest that never converges, two VMs that pass each other.
+# while, a guest that never converges, two VMs that pass each other.  And quick
+# moves: memory is copied once while the guest runs, or less where the vault has
+# no room for it twice.
 #
 #   test-live.sh [MOVES]    how many moves there and back (default 4; 20 by hand)
 set -euo pipefail
@@ -142,6 +144,29 @@ never_converges() {
         die "it was not suspended"
 }
 
+quick() { # VM REASON
+    local seen
+    seen=$(count "live: the guest is suspended: $2")
+    move "$1" "$(other_of "$1")"
+    _more "live: the guest is suspended: $2" "$seen" || die "not: $2"
+}
+
+copied_once() {
+    say "quick: the guest runs while its memory is copied once"
+    on n3 crm_resource -r vm2 -p mode -v quick >/dev/null
+    cluster_idle
+    quick vm2 "its memory has been copied once"
+}
+
+small_vault() {
+    say "a vault without room for the memory twice"
+    VAULT_SIZE=280M vm_create vm3 lun -- --ip 10.77.0.103 --live-safe \
+        --memory 192 --fill 120
+    vm_start vm3
+    quick vm3 "the vault has no room for more"
+    logs | grep 'mode: quick: the vault has room' || die "not quick"
+}
+
 pass_each_other() {
     local a b
     say "two VMs pass each other"
@@ -178,5 +203,7 @@ VAULT_SIZE=2G vm_create vm2 lun mode=live downtime_limit=30 -- \
 vm_start vm2
 [[ $(vm_node vm2) != n3 ]] || vm_move vm2 n1
 never_converges
+copied_once
+small_vault
 pass_each_other
 say "ok"

@@ -119,6 +119,22 @@ test_time_is_over(void **state)
     assert_non_null(strstr(why, "time"));
 }
 
+/* Not before the first pass is over, then at once. */
+static void
+test_copied_once(void **state)
+{
+    qm_converge c = fresh(300);
+    qm_converge_sample s = sample(1, 1);
+    const char *why;
+
+    c.limits.once = true;
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_ALLOW);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+    s = sample(2, 1000);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_SUSPEND);
+    assert_non_null(strstr(why, "once"));
+}
+
 static void
 test_expected_pause(void **state)
 {
@@ -138,6 +154,7 @@ main(void)
         cmocka_unit_test(test_never_converging_is_suspended),
         cmocka_unit_test(test_vault_full),
         cmocka_unit_test(test_time_is_over),
+        cmocka_unit_test(test_copied_once),
         cmocka_unit_test(test_expected_pause),
     };
 

@@ -103,6 +103,7 @@ vm_print() {
     local name=$1 i=0 disk cmdline
     cmdline="$(vm_kernel_options) tick=$TICK fill=$FILL dirty=$DIRTY"
     cmdline+=" verify=$VERIFY disk=$DISK ${IP:+ip=$IP/24}"
+    [[ $LIVE_SAFE == no ]] || cmdline+=" other=10"
     cat <<XML
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
 <name>$name</name>

@@ -21,6 +21,7 @@ struct guest_config {
     long dirty;  /* MiB/s of it that are rewritten */
     long verify; /* MiB/s of it that are checked */
     long disk;   /* ms between two blocks of the disk log */
+    long other;  /* ms between two runs of another process, 0: none */
 };
 
 struct mem_counters {
