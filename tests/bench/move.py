@@ -3,12 +3,12 @@
 """Planned moves: "crm resource move", and what the guest and the networks saw.
 """
 import json
-import threading
 import time
 
+import gluster
 from benchlab import (BROKEN, BenchError, PingWatch, TickWatch, say,
                       wait_until)
-from peers import IP, all_peers
+from peers import IP, VirtualDomainSnapshot, all_peers
 
 # name: (MiB touched, MiB/s rewritten, rate of every link)
 CASES = {
@@ -22,42 +22,14 @@ QUICK_CASES = ["m300_d50", "m700_d0", "m700_d0_1gbit"]
 OTHER = {"n1": "n2", "n2": "n1", "n3": "n1"}
 
 
-class FileSize(threading.Thread):
-    """The largest size that a file had: VirtualDomain deletes its own."""
-
-    def __init__(self, path):
-        super().__init__(daemon=True)
-        self.path, self.size = path, 0
-        self.ending = threading.Event()
-        self.start()
-
-    def run(self):
-        while not self.ending.wait(0.02):
-            try:
-                self.size = max(self.size, self.path.stat().st_size)
-            except OSError:
-                pass
-
-    def end(self):
-        self.ending.set()
-        self.join()
-        return self.size
-
-
 class Traffic:
     """Bytes that one move puts through storage or network."""
 
     def __init__(self, peer):
         self.peer, self.lab = peer, peer.lab
-        self.file = None
-        if peer.net:
-            self.before = self.lab.port_bytes(peer.net)
-        else:
-            self.file = FileSize(peer.state_file())
+        self.before = self.lab.port_bytes(peer.net)
 
     def end(self):
-        if self.file:
-            return 2 * self.file.end()  # written, and read
         after = self.lab.port_bytes(self.peer.net)
         grown = {way: after[way] - self.before[way] for way in after}
         # The target is at the switch itself; what goes from node to node
@@ -180,6 +152,8 @@ def measure(lab, cases, rounds, only, broken):
     samples = {}
     peers = [p for p in all_peers() if only is None or p.key in only]
     try:
+        if VirtualDomainSnapshot in peers:
+            gluster.start(lab)
         for case in cases:
             measure_case(lab, case, peers, rounds, samples, broken)
     except BROKEN as error:  # the lab is not as it was: no more

@@ -6,6 +6,7 @@ same guest as a resource, and says where its bytes go.
 import os
 import subprocess
 
+import gluster
 from benchlab import DEST, SHARED, BenchError, wait_until
 
 IP = "10.77.0.101"
@@ -107,12 +108,8 @@ class VirtualDomain(Peer):
 class VirtualDomainSnapshot(VirtualDomain):
     key = "virtualdomain_snapshot"
     label = "VirtualDomain snapshot"
-    net = None  # a directory that all nodes share
-    params = [f"snapshot={SHARED}"]
+    params = [f"snapshot={gluster.MOUNT}"]
     meta = []
-
-    def state_file(self):
-        return self.lab.dir / f"shared/{self.name}.state"
 
 
 class VirtualDomainLive(VirtualDomain):
