@@ -208,7 +208,9 @@ static const qm_parameter parameters[] = {
      .longdesc =
          "live: the guest runs on while its memory is streamed to the vault, "
          "and is paused for the last part only: what it writes meanwhile is "
-         "sent again, as often as it takes. quick: it runs on while its memory "
+         "sent again, as often as it takes and the vault has room for (three "
+         "times the memory, for a guest that writes much). quick: it runs on "
+         "while its memory "
          "is streamed once, and is paused for what it wrote meanwhile, or from "
          "where the vault would have no room for that; this takes a bounded "
          "time and, at worst, twice the bytes. "

@@ -129,6 +129,7 @@ await_record(receiver *r, qm_state state, int64_t every, int64_t at_most,
             return true;
         if (qm__passed(until))
             return refuse(r, "the source does not go on", error);
+        qm__hints_progress(r->e->hints);
         g_usleep((gulong) every);
     }
 }
@@ -200,7 +201,7 @@ follow(receiver *r, qm_load *load, GError **error)
     qm__hints_phase(r->e->hints, QM_PHASE_COPY, NULL);
     if (!qm__engine_load(r->e, &following, load, error))
         return false;
-    qm__hints_phase(r->e->hints, QM_PHASE_LOADED, NULL);
+    qm__hints_soon(r->e->hints, QM_PHASE_LOADED);
     QM_CRASH_POINT("followed");
     return await_record(r, QM_STATE_SAVED, COMMIT_EVERY, COMMIT_AT_MOST, error);
 }
@@ -227,7 +228,7 @@ acquire(receiver *r, GError **error)
 {
     qm_engine *e = r->e;
 
-    qm__hints_phase(e->hints, QM_PHASE_TAKEOVER, NULL);
+    qm__hints_soon(e->hints, QM_PHASE_TAKEOVER);
     if (qm__engine_acquire(e, right_to_receive, e->t.work, error))
         return true;
     if (drop(r))

@@ -70,6 +70,18 @@ qm__engine_boot(qm_engine *e, GError **error)
     return true;
 }
 
+/* libvirt's helper hands on a MiB at a time, or what there is at the end: so
+ * that QEMU has all of it long before the source has committed.  Where disks
+ * have no gate, QEMU would lock them then, and a source that goes on after all
+ * could not. */
+static void
+on_end(void *data)
+{
+    qm_fifo *fifo = data;
+
+    qm__fifo_close(fifo);
+}
+
 /* Hands the image to libvirt, all of it. */
 static bool
 stream_in(qm_engine *e, const qm_following *following, qm_load *load,
@@ -88,6 +100,8 @@ stream_in(qm_engine *e, const qm_following *following, qm_load *load,
     qm__image_reader_decrypt(r, e->image_key);
     if (f->reader != NULL)
         *f->reader = r;
+    if (following != NULL && e->dom->n_disks == e->dom->disks->len)
+        qm__image_reader_on_end(r, on_end, load->fifo);
     ok = qm__fifo_connect(load->fifo, qm__vm_job_fd(load->job), e->t.work,
                           error) &&
          qm__image_read_to(r, qm__fifo_fd(load->fifo), following != NULL,

@@ -97,7 +97,7 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
     if (e->hints != NULL) {
         qm__hints_job(e->hints)->pause_ms =
             (uint32_t) (figures.pause_us / QM_MS);
-        qm__hints_phase(e->hints, QM_PHASE_COMMITTED, NULL);
+        qm__hints_soon(e->hints, QM_PHASE_COMMITTED);
     }
     QM_CRASH_POINT("committed");
     qm__engine_report(e, "commit",
@@ -107,8 +107,8 @@ commit(qm_engine *e, uint64_t length, int64_t began, GError **error)
     return true;
 }
 
-/* The target takes over at this moment: freeing a guest's memory now would
- * take the time from it. */
+/* The target takes over at this moment: freeing a guest's memory now, or
+ * telling of the commit, would take the time from it. */
 static void
 let_target_go_first(qm_engine *e)
 {
@@ -139,6 +139,8 @@ leave(qm_engine *e)
     g_autoptr(GError) why = NULL;
 
     let_target_go_first(e);
+    if (e->hints != NULL)
+        qm__hints_tell(e->hints);
     g_clear_pointer(&e->live, qm__live_free);
     if (!qm__engine_clear(e, e->t.end, &why))
         qm__engine_report(e, "save", "leftover: %s", why->message);

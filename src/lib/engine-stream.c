@@ -17,10 +17,11 @@
 #include "stream.h"
 
 #define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
-/* How far before a follower: this part of what is left, */
-#define LEAD_SHARE 4
-#define LEAD_MIN   (UINT64_C(2) << 20)   /* bytes: at least, */
-#define LEAD_MAX   (UINT64_C(128) << 20) /* and at most */
+/* A follower is waited for when this part of what is left at the last time is
+ * left, */
+#define MARK_SHARE 4
+#define MARK_MAX   (UINT64_C(128) << 20) /* bytes: or after so many, */
+#define MARK_LAST  (UINT64_C(8) << 20)   /* and with so many left */
 /* The target's libvirt starts a QEMU when it has read the beginning, and that
  * takes half a second: it has when more is taken than the pipes hold. */
 #define WARM_TAKEN   (UINT64_C(5) << 20) /* bytes */
@@ -46,6 +47,9 @@ typedef struct {
     unsigned changes; /* of the live view, as reported */
     int64_t next_look, began;
     uint64_t left, left_at; /* bytes, as QEMU said; written at that time */
+    uint64_t mark;          /* bytes: where the follower is awaited */
+    uint64_t next_mark;     /* bytes left, when that is next; 0: no more */
+    bool stays;             /* until it has come there */
     int64_t waiting;        /* pre-copied, since when; 0: not yet */
     bool asked;             /* to come to the end */
     uint64_t allowance;     /* bytes that may be written while it runs */
@@ -71,6 +75,19 @@ look_at_cluster(watch *w, GError **error)
     return false;
 }
 
+/* When will the follower be waited for next, if so many bytes are left now? */
+static uint64_t
+after(uint64_t left)
+{
+    uint64_t next = left / MARK_SHARE;
+
+    if (left <= MARK_LAST)
+        return 0;
+    if (left > MARK_MAX)
+        next = MAX(next, left - MARK_MAX);
+    return MAX(next, MARK_LAST);
+}
+
 static void
 look_at_live(watch *w, qm_job *job)
 {
@@ -91,6 +108,8 @@ look_at_live(watch *w, qm_job *job)
     if (job == NULL)
         return;
     if (view.progress.remaining != w->left) {
+        if (view.progress.remaining > w->left) /* a new pass */
+            w->next_mark = after(view.progress.remaining);
         w->left = view.progress.remaining;
         w->left_at = written;
     }
@@ -189,16 +208,48 @@ is_waiting(watch *w)
     return true;
 }
 
-/* What a target that follows has yet to load when the guest is paused prolongs
- * the pause.  So the nearer the end, the closer it has to be; before, distance
- * is what keeps both sides busy. */
 static uint64_t
-lead(const watch *w)
+left_now(const watch *w)
 {
     uint64_t since = qm__image_written(w->w) - w->left_at;
-    uint64_t left = w->left > since ? w->left - since : 0;
 
-    return CLAMP(left / LEAD_SHARE, LEAD_MIN, LEAD_MAX);
+    return w->left > since ? w->left - since : 0;
+}
+
+/* Asks the follower to say when it has come to where the log ends now. */
+static void
+set_mark(watch *w)
+{
+    qm_job *job = qm__hints_job(w->e->hints);
+
+    job->bytes = w->mark = qm__image_landed(w->w);
+    w->stays = w->next_mark == MARK_LAST;
+    w->next_mark = after(left_now(w));
+    qm__hints_tell(w->e->hints);
+}
+
+/* What a target that follows has yet to load when the guest is paused prolongs
+ * the pause.  So near the end it has to be close; before, distance is what
+ * keeps both sides busy.  And each message costs: so the follower is asked now
+ * and then, must have come to the last mark when the next one is set, and to
+ * the one at the end before the rest is written. */
+static bool
+is_too_far(watch *w, const qm_job *target)
+{
+    bool come = target->bytes >= w->mark;
+
+    if (come && w->next_mark != 0 && left_now(w) <= w->next_mark) {
+        /* At the last one nothing shall be on its way. */
+        if (w->next_mark == MARK_LAST &&
+            qm__image_landed(w->w) < qm__image_written(w->w))
+            return true;
+        set_mark(w);
+        return w->stays;
+    }
+    if (come)
+        w->stays = false;
+    return !come &&
+           (w->stays || (w->next_mark != 0 && left_now(w) <= w->next_mark));
 }
 
 static uint64_t
@@ -214,8 +265,7 @@ bound(void *opaque)
     if (is_waiting(w))
         return 0;
     target = follower(w);
-    return MIN(w->allowance,
-               target != NULL ? target->bytes + lead(w) : UINT64_MAX);
+    return target != NULL && is_too_far(w, target) ? 0 : w->allowance;
 }
 
 /* --- streaming ----------------------------------------------------------- */

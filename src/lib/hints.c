@@ -6,18 +6,11 @@
 #include "timeouts.h"
 
 #define OPEN_AT_MOST (500 * QM_MS)
-/* People are told now and then.  How far the source has written is how far its
- * follower may read ahead, and where that one stands holds back the source's
- * writer: both are told at every step, which is the shorter the nearer the end.
- * Each message lets corosync's token go around dozens of times, at real-time
- * priority, on all nodes of the cluster: sixty a second took a quarter of two
- * processors. */
+/* People are told now and then, and a target answers its source when it has
+ * come to where that one last said to be.  Each message lets corosync's token
+ * go around dozens of times, at real-time priority, on all nodes of the
+ * cluster: sixty a second took a quarter of two processors. */
 #define TELL_PEOPLE (500 * QM_MS)
-#define TELL_SOURCE (5 * QM_MS)
-#define TELL_TARGET (50 * QM_MS)
-#define STEPS       16 /* of what is left; a quarter of the writer's lead */
-#define STEP_MIN    (UINT64_C(1) << 20)  /* bytes: at least, */
-#define STEP_MAX    (UINT64_C(32) << 20) /* and at most */
 
 struct qm_hints {
     qm_peer *peer; /* NULL: nobody hears */
@@ -106,42 +99,39 @@ qm__hints_offer(qm_hints *h, const qm_offer *offer)
 }
 
 void
+qm__hints_tell(qm_hints *h)
+{
+    send(h, QM_MESSAGE_PROGRESS, NULL);
+}
+
+void
+qm__hints_soon(qm_hints *h, qm_phase phase)
+{
+    h->job.phase = phase;
+    h->job.text[0] = '\0';
+}
+
+void
 qm__hints_phase(qm_hints *h, qm_phase phase, const char *text)
 {
     h->job.phase = phase;
     g_strlcpy(h->job.text, text != NULL ? text : "", sizeof h->job.text);
-    send(h, QM_MESSAGE_PROGRESS, NULL);
+    qm__hints_tell(h);
 }
 
-/* How often the other side wants to know. */
-static int64_t
-interval(const qm_hints *h)
+/* Has the target come to where the source waits for it? */
+static bool
+has_come(const qm_hints *h)
 {
-    if (h->job.side == QM_SIDE_SOURCE)
-        return h->heard != 0 && h->other.phase == QM_PHASE_COPY ? TELL_TARGET
-                                                                : TELL_PEOPLE;
-    /* A paused guest's source waits for nobody. */
-    return h->other.phase < QM_PHASE_PAUSED ? TELL_SOURCE : TELL_PEOPLE;
-}
-
-static uint64_t
-step(const qm_hints *h)
-{
-    const qm_job *source = h->job.side == QM_SIDE_SOURCE ? &h->job : &h->other;
-    uint64_t left =
-        source->total > source->bytes ? source->total - source->bytes : 0;
-
-    return CLAMP(left / STEPS, STEP_MIN, STEP_MAX);
+    return h->job.side == QM_SIDE_TARGET && h->heard != 0 &&
+           h->told_bytes < h->other.bytes && h->job.bytes >= h->other.bytes;
 }
 
 void
 qm__hints_progress(qm_hints *h)
 {
-    int64_t age = qm__now() - h->told;
-
-    if (age >= TELL_PEOPLE ||
-        (age >= interval(h) && h->job.bytes - h->told_bytes >= step(h)))
-        send(h, QM_MESSAGE_PROGRESS, NULL);
+    if (qm__now() - h->told >= TELL_PEOPLE || has_come(h))
+        qm__hints_tell(h);
 }
 
 /* --- hearing ------------------------------------------------------------- */

@@ -28,9 +28,15 @@ void qm__hints_offer(qm_hints *h, const qm_offer *offer);
 
 /* The job as told; its figures may be changed, then tell. */
 qm_job *qm__hints_job(qm_hints *h);
-/* Tells at once.  @text NULL: none. */
+/* Tells at once. */
+void qm__hints_tell(qm_hints *h);
+/* The same, with a new phase.  @text NULL: none. */
 void qm__hints_phase(qm_hints *h, qm_phase phase, const char *text);
-/* Tells when it is time to: a few times a second. */
+/* A new phase, told with the next message: while a guest is paused each one
+ * would take the processors away. */
+void qm__hints_soon(qm_hints *h, qm_phase phase);
+/* Tells when it is time to: twice a second; a target also when it has come to
+ * where its source said to be. */
 void qm__hints_progress(qm_hints *h);
 
 /* The other side as it told last.  @ret_age: µs since then; NULL: it has said

@@ -51,6 +51,10 @@ struct qm_image_reader {
     uint8_t *bounce;         /* a chunk that lies across windows */
     uint8_t *raw;            /* a chunk after decoding */
     const qm_image_key *key; /* NULL: it must not be encrypted */
+    void (*on_end)(void *);  /* NULL: nobody asks */
+    void *on_end_opaque;
+    uint32_t full;           /* raw bytes of the first chunk */
+    bool ended;              /* all of the stream was handed on */
     qm_image_cipher *cipher; /* from the first chunk on */
     uint8_t *plain;          /* a chunk after decryption; NULL: no key */
 };
@@ -151,13 +155,17 @@ read_ahead(qm_image_reader *r, uint32_t need, GError **error)
     return true;
 }
 
-/* Waits for the store or until @fd (-1: none) can be written. */
+/* Waits for the store or until @fd (-1: none) can be written.  What the caller
+ * did since it looked (reading the record by the same session) may have taken
+ * the answers that it waits for. */
 static bool
 wait_for(qm_image_reader *r, int fd, int timeout_ms, GError **error)
 {
     struct pollfd p[2] = {{.fd = -1}, {.fd = fd, .events = POLLOUT}};
     bool busy = r->in_flight > 0;
 
+    if (!busy && fd < 0)
+        return true;
     if (busy) {
         p[0].fd = r->store->ops->get_fd(r->store);
         p[0].events = r->store->ops->events(r->store);
@@ -428,6 +436,21 @@ write_out(qm_image_reader *r, int fd, const uint8_t *data, uint32_t length,
     return true;
 }
 
+/* The writer fills each chunk: one that is shorter than the first is the
+ * stream's end, and the last one brings nothing more. */
+static void
+look_for_end(qm_image_reader *r, const qm_chunk *c)
+{
+    if (c->sequence == 0)
+        r->full = c->raw_length;
+    if (c->raw_length < r->full && r->on_end != NULL) {
+        r->on_end(r->on_end_opaque);
+        r->on_end = NULL;
+        r->full = 0;
+        r->ended = true;
+    }
+}
+
 bool
 qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
                   qm_keep_going keep_going, void *opaque, GError **error)
@@ -445,12 +468,15 @@ qm__image_read_to(qm_image_reader *r, int fd, bool follow, int64_t deadline,
             !decrypt(r, &c, &payload, error) ||
             !decode(r, &c, payload, &raw, error))
             return false;
+        if (r->ended && c.raw_length > 0)
+            return damaged(r, "it goes on after its end", error);
         r->raw_total += c.raw_length;
         qm__digest_add(r->digest, &c);
         if (c.flags & QM_CHUNK_LAST && !check_last(r, &c, error))
             return false;
         if (!write_out(r, fd, raw, c.raw_length, &p, error))
             return false;
+        look_for_end(r, &c);
         r->position += qm__chunk_span(&c);
         r->sequence++;
         if (c.flags & QM_CHUNK_LAST)
@@ -479,6 +505,14 @@ qm__image_reader_is_there(qm_image_reader *r, uint64_t end)
 }
 
 void
+qm__image_reader_on_end(qm_image_reader *r, void (*on_end)(void *),
+                        void *opaque)
+{
+    r->on_end = on_end;
+    r->on_end_opaque = opaque;
+}
+
+void
 qm__image_reader_free(qm_image_reader *r)
 {
     patience p = {qm__deadline_in(2 * QM_S), NULL, NULL};
@@ -498,74 +532,4 @@ qm__image_reader_free(qm_image_reader *r)
     g_checksum_free(r->digest);
     g_clear_error(&r->failed);
     g_free(r);
-}
-
-/* Reads one header by itself: the walk below skips the payloads. */
-static bool
-read_header(qm_image_reader *r, const patience *p, const uint8_t **ret_bytes,
-            GError **error)
-{
-    window *w = &r->windows[0];
-
-    if (r->position + QM_CHUNK_HEADER > r->store->capacity)
-        return damaged(r, "no last chunk before the vault's end", error);
-    w->offset = r->position;
-    w->length = QM_CHUNK_HEADER;
-    r->in_flight = 1;
-    if (!r->store->ops->read(r->store, w->offset, w->buf, w->length, on_read, w,
-                             error)) {
-        r->in_flight = 0;
-        return false;
-    }
-    if (!settle(r, p, error))
-        return false;
-    if (r->failed != NULL) {
-        g_propagate_error(error, g_error_copy(r->failed));
-        return false;
-    }
-    *ret_bytes = w->buf;
-    return true;
-}
-
-static bool
-walk_headers(qm_image_reader *r, const patience *p, bool *ret_complete,
-             GError **error)
-{
-    for (;;) {
-        const uint8_t *bytes;
-        qm_chunk c;
-
-        if (r->position + QM_CHUNK_HEADER > r->store->capacity)
-            break;
-        if (!read_header(r, p, &bytes, error))
-            return false;
-        if (!qm__chunk_in(bytes, r->vm_uuid, &c, NULL) ||
-            c.image_id != r->image_id || c.sequence != r->sequence)
-            break;
-        r->raw_total += c.raw_length;
-        qm__digest_add(r->digest, &c);
-        r->position += qm__chunk_span(&c);
-        r->sequence++;
-        if (c.flags & QM_CHUNK_LAST) {
-            *ret_complete = check_last(r, &c, NULL);
-            return true;
-        }
-    }
-    *ret_complete = false;
-    return true;
-}
-
-bool
-qm__image_check(qm_store *store, const uint8_t *vm_uuid, uint64_t image_id,
-                int64_t deadline, bool *ret_complete, uint64_t *ret_length,
-                GError **error)
-{
-    g_autoptr(qm_image_reader) r =
-        qm__image_reader_new(store, vm_uuid, image_id);
-    patience p = {deadline, NULL, NULL};
-
-    if (!walk_headers(r, &p, ret_complete, error))
-        return false;
-    *ret_length = r->position;
-    return true;
 }

@@ -132,6 +132,10 @@ uint64_t qm__image_read_bytes(const qm_image_reader *r);
 /* The log is there up to @end, bytes, they say: so far it is read ahead.  If
  * they are wrong it only takes longer. */
 void qm__image_reader_is_there(qm_image_reader *r, uint64_t end);
+/* @on_end is called once when all of the stream has been written to the fd, if
+ * that is known before the last chunk, which only tells whether it counts. */
+void qm__image_reader_on_end(qm_image_reader *r, void (*on_end)(void *),
+                             void *opaque);
 
 /* Walks the headers up to LAST: is the image with this id complete?  No is an
  * answer, not an error. */

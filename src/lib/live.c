@@ -7,8 +7,8 @@
 
 #define LOOK_EVERY (25 * QM_MS)
 #define CALL_LIMIT (2 * QM_S)
-#define ASK_AGAIN  (5 * QM_MS) /* while libvirt ends its job */
-#define ASK_MAX    40
+#define ASK_AGAIN  QM_MS /* while libvirt ends its job */
+#define ASK_MAX    200
 
 struct qm_live {
     qm_vm *vm;

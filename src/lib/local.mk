@@ -78,6 +78,7 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/hints.h \
 	src/lib/host.c \
 	src/lib/host.h \
+	src/lib/image-check.c \
 	src/lib/image-chunk.c \
 	src/lib/image-codec.c \
 	src/lib/image-codec.h \

@@ -127,7 +127,7 @@ class Quickmig(Peer):
     def define(self):
         disk = self.lab.lab("lun", "create", f"{self.name}-disk", "64M")
         self.vault = self.lab.lab("lun", "create", f"{self.name}-vault",
-                                  f"{2 * self.memory + 256}M")
+                                  f"{3 * self.memory + 256}M")
         config = self.xml("--disk-url", disk)
         self.lab.on("n1", "quickmig", "vault", "create", self.vault,
                     "--xml", config)

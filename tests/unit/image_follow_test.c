@@ -4,6 +4,7 @@
  * Reading an image that another process is still writing.
  */
 #include "config.h"
+#include <poll.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -217,6 +218,99 @@ following_reads_little_twice(void **state)
     assert_true(f->bytes_read < 10 * LENGTH);
 }
 
+typedef struct {
+    fake_store *store;
+    const qm_image_reader *reader;
+    uint64_t position;
+} other_use;
+
+/* What else is done on the session takes the answers to reads under way, while
+ * the reader waits for one. */
+static bool
+take_answers(void *opaque, GError **error)
+{
+    other_use *use = opaque;
+    qm_store *s = &use->store->base;
+    struct pollfd p = {.fd = s->ops->get_fd(s), .events = POLLIN};
+    uint64_t before = use->position;
+
+    use->position = qm__image_read_bytes(use->reader);
+    while (before == use->position && poll(&p, 1, 0) > 0)
+        if (!s->ops->service(s, POLLIN, error))
+            return false;
+    return true;
+}
+
+/* Then nothing is left to wait for: each wait in vain is 50 ms. */
+static void
+answers_taken_elsewhere_are_not_awaited(void **state)
+{
+    const size_t length = 36 * MIB;
+    g_autoptr(fake_store) f = fake_store_new(40 * MIB, 64 * 1024);
+    g_autofree uint8_t *data = stream_new(length, STREAM_RANDOM);
+    g_autoptr(qm_image_reader) r =
+        qm__image_reader_new(&f->base, image_vm, IMAGE_ID);
+    int fd = memfd_create("restored", MFD_CLOEXEC);
+    other_use use = {f, r, 0};
+
+    image_save(f, data, length);
+    f->delayed = true;
+    CHECK_OK(qm__image_read_to(r, fd, false, qm__deadline_in(QM_S),
+                               take_answers, &use, &err));
+    check_contents(fd, data, length);
+    assert_int_equal(close(fd), 0);
+}
+
+static void
+count(void *opaque)
+{
+    ++*(int *) opaque;
+}
+
+/* Reads what is there of an image, and how it ends. */
+static void
+read_up_to(fake_store *f, const uint8_t *data, size_t length, int code,
+           int expected)
+{
+    g_autoptr(qm_image_reader) r =
+        qm__image_reader_new(&f->base, image_vm, IMAGE_ID);
+    int fd = memfd_create("restored", MFD_CLOEXEC), ends = 0;
+
+    qm__image_reader_on_end(r, count, &ends);
+    CHECK_FAILS(qm__image_read_to(r, fd, true, SHORTLY, NULL, NULL, &err),
+                code);
+    assert_int_equal(ends, expected);
+    check_contents(fd, data, length);
+    assert_int_equal(close(fd), 0);
+}
+
+static void
+write_part(qm_image_writer *w, const uint8_t *data, size_t length)
+{
+    int fd = stream_fd(data, length);
+
+    CHECK_OK(qm__image_write_from(w, fd, NULL, 0, SOON, NULL, NULL, &err));
+    assert_int_equal(close(fd), 0);
+}
+
+/* The stream's end is told before the last chunk is there; after it there must
+ * be nothing but that. */
+static void
+end_is_told_before_the_last_chunk(void **state)
+{
+    g_autoptr(fake_store) f = fake_store_new(20 * MIB, MIB);
+    g_autofree uint8_t *data = stream_new(LENGTH, STREAM_RANDOM);
+    g_autoptr(qm_image_writer) w =
+        qm__image_writer_new(&f->base, image_vm, IMAGE_ID, QM_CODEC_NONE);
+
+    write_part(w, data, 2 * QM_CHUNK_PAYLOAD);
+    read_up_to(f, data, 2 * QM_CHUNK_PAYLOAD, QM_ERROR_TIMEOUT, 0);
+    write_part(w, data + 2 * QM_CHUNK_PAYLOAD, 777);
+    read_up_to(f, data, 2 * QM_CHUNK_PAYLOAD + 777, QM_ERROR_TIMEOUT, 1);
+    write_part(w, data, 777);
+    read_up_to(f, data, 2 * QM_CHUNK_PAYLOAD + 777, QM_ERROR_CORRUPT, 1);
+}
+
 static void
 on_alarm(int number)
 {
@@ -253,6 +347,8 @@ main(void)
         cmocka_unit_test(writer_that_died_is_not_believed),
         cmocka_unit_test(waiting_costs_little),
         cmocka_unit_test(following_reads_little_twice),
+        cmocka_unit_test(answers_taken_elsewhere_are_not_awaited),
+        cmocka_unit_test(end_is_told_before_the_last_chunk),
         cmocka_unit_test(signals_do_no_harm),
     };
 
