@@ -399,14 +399,15 @@ run_stream(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, watch *w,
     return true;
 }
 
-/* choose_mode() made sure of the room that a live save needs. */
+/* Of a copy that goes over the memory once; a live one has been refused where
+ * there is no room for it. */
 static uint64_t
 allowance(const qm_engine *e)
 {
     uint64_t capacity = qm_vault_get_info(e->vault)->image_capacity;
     uint64_t paused = e->dom->memory + e->dom->memory / HEADERS + DEVICES;
 
-    if (e->copy == QM_COPY_LIVE)
+    if (e->copy != QM_COPY_ONCE)
         return UINT64_MAX;
     return MAX(capacity > paused ? capacity - paused : 0, ALLOWANCE_MIN);
 }
