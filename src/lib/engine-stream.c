@@ -53,7 +53,7 @@ typedef struct {
     int64_t waiting;        /* pre-copied, since when; 0: not yet */
     bool asked;             /* to come to the end */
     uint64_t allowance;     /* bytes that may be written while it runs */
-    bool suspending;        /* that was not enough */
+    bool suspending;        /* it is about to be: nobody is waited for */
 } watch;
 
 /* --- looking around ------------------------------------------------------ */
@@ -100,6 +100,9 @@ look_at_live(watch *w, qm_job *job)
     if (view.changes != w->changes)
         qm__engine_report(w->e, "live", "%s", view.text);
     w->changes = view.changes;
+    /* QEMU suspends a guest only while its stream goes on. */
+    if (w->e->copy == QM_COPY_ONCE && view.progress.iteration > 1)
+        w->suspending = true;
     if (view.suspended_at != 0 && w->e->paused_at == 0) {
         w->e->paused_at = view.suspended_at;
         if (job != NULL)
