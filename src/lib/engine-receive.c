@@ -24,6 +24,7 @@
 #define COMMIT_EVERY   QM_MS         /* when only the commit is awaited */
 #define BEGIN_AT_MOST  (20 * QM_S)
 #define COMMIT_AT_MOST (30 * QM_S)
+#define FINISH_AT_MOST (20 * QM_MS) /* for the rest of what a commit writes */
 
 typedef struct {
     qm_engine *e;
@@ -191,6 +192,20 @@ prepare(receiver *r, GError **error)
     return true;
 }
 
+/* The record says SAVED as soon as its first copy does. The entry in the
+ * history is what the source writes last: who takes the vault before cuts it
+ * off. One that died in between is not waited for. */
+static void
+let_source_finish(const receiver *r)
+{
+    int64_t until = qm__deadline_in(FINISH_AT_MOST);
+    qm_history entry;
+
+    while (!qm__vault_history_at(r->e->vault, r->e->record.sequence, &entry) &&
+           !qm__passed(until))
+        g_usleep(COMMIT_EVERY);
+}
+
 static bool
 follow(receiver *r, qm_load *load, GError **error)
 {
@@ -203,7 +218,10 @@ follow(receiver *r, qm_load *load, GError **error)
         return false;
     qm__hints_soon(r->e->hints, QM_PHASE_LOADED);
     QM_CRASH_POINT("followed");
-    return await_record(r, QM_STATE_SAVED, COMMIT_EVERY, COMMIT_AT_MOST, error);
+    if (!await_record(r, QM_STATE_SAVED, COMMIT_EVERY, COMMIT_AT_MOST, error))
+        return false;
+    let_source_finish(r);
+    return true;
 }
 
 /* Nothing was taken over: it only goes.  false: something is left. */

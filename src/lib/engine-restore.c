@@ -240,16 +240,17 @@ is_commit(const qm_history *h)
            h->time_us <= g_get_real_time();
 }
 
-/* From the commit's history entry: since when it has been paused, wall clock;
- * 0: not known.  Mostly it is the last one. */
+/* From the commit's history entry (which may have been cut off, and an older
+ * one is another move's): since when it has been paused, wall clock; 0: not
+ * known.  Mostly it is the last one. */
 static int64_t
-paused_since(qm_engine *e, uint64_t saved_sequence)
+paused_since(qm_engine *e, const qm_record *saved)
 {
     g_autoptr(GArray) entries = NULL;
     g_autoptr(GError) ignored = NULL;
     qm_history last;
 
-    if (qm__vault_history_at(e->vault, saved_sequence, &last) &&
+    if (qm__vault_history_at(e->vault, saved->sequence, &last) &&
         is_commit(&last))
         return last.time_us - (int64_t) last.pause_us;
     if (!qm_vault_read_history(e->vault, &entries, &ignored))
@@ -257,7 +258,8 @@ paused_since(qm_engine *e, uint64_t saved_sequence)
     for (guint i = entries->len; i-- > 0;) {
         const qm_history *h = &g_array_index(entries, qm_history, i);
 
-        if (h->sequence <= saved_sequence && is_commit(h))
+        if (h->sequence <= saved->sequence &&
+            h->generation == saved->generation && is_commit(h))
             return h->time_us - (int64_t) h->pause_us;
     }
     return 0;
@@ -312,8 +314,7 @@ bool
 qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
 {
     qm_figures figures = {.image_id = load->image_id};
-    uint64_t saved = e->record.sequence;
-    int64_t committed = e->record.time_us;
+    const qm_record saved = e->record;
     int64_t taking = qm__now(), since;
     qm_decision d;
 
@@ -324,9 +325,9 @@ qm__engine_take_over(qm_engine *e, qm_load *load, GError **error)
         return false;
     qm__engine_report(e, "takeover", "vault and disks in %" PRIi64 " ms",
                       (qm__now() - taking) / QM_MS);
-    since = paused_since(e, saved);
+    since = paused_since(e, &saved);
     if (since == 0)
-        since = paused_about(e, committed);
+        since = paused_about(e, saved.time_us);
     if (!await_loaded(e, load, error))
         return false;
     figures.bytes = d.next.image_length;

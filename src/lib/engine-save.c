@@ -57,6 +57,20 @@ roll_back(qm_engine *e, const char *why, bool *ret_committed, GError **error)
     return settled;
 }
 
+/* The commit was cut off in between its two copies by a target that had seen
+ * the first: it owns the VM, of this image, and has lifted the generation. */
+static bool
+taken_over(qm_engine *e, const qm_node *target, const qm_record *begun)
+{
+    g_autoptr(GError) ignored = NULL; /* then it is not known */
+    qm_record now;
+
+    return target != NULL && qm_vault_read_record(e->vault, &now, &ignored) &&
+           now.image_id == begun->image_id &&
+           now.generation > begun->generation && now.owner.id == target->id &&
+           (now.state == QM_STATE_RESTORING || now.state == QM_STATE_RUNNING);
+}
+
 /* @why is consumed.  true: it was committed after all. */
 static bool
 save_failed(qm_engine *e, GError *why, GError **error)
@@ -186,6 +200,7 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
 {
     qm_figures figures = {.target = target};
     GError *why = NULL;
+    qm_record begun;
     qm_decision d;
 
     /* Without the key nothing is begun: never in the clear instead. */
@@ -194,9 +209,17 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
         return false;
     /* An earlier run, cut off, may have got as far as the commit: then its
      * image must not be touched. */
+    begun = e->record;
     if (d.row->action == QM_ACTION_SAVE &&
-        !save_image(e, target, deadline, &why) && !save_failed(e, why, error))
-        return false;
+        !save_image(e, target, deadline, &why)) {
+        if (taken_over(e, target, &begun)) {
+            qm__engine_report(e, "save", "it was committed, and taken over: %s",
+                              why->message);
+            g_error_free(why);
+        } else if (!save_failed(e, why, error)) {
+            return false;
+        }
+    }
     leave(e);
     return true;
 }
