@@ -32,8 +32,22 @@ crash_up() {
     RUNS_ON=$(vm_node "$VM")
 }
 
-# Whether quickmigd runs, and how VMs are moved.
+_daemons_run() {
+    local node
+    for node in $NODES; do
+        on "$node" pgrep -x quickmigd || return 1
+    done
+}
+
+# One that the last case killed is back after Pacemaker's next monitor.
 scenario_needs() { # SCENARIO
+    scenario_set "$1"
+    [[ $DAEMONS == no ]] || lab_wait_until 60 _daemons_run ||
+        die "quickmigd does not run on all nodes"
+}
+
+# Whether quickmigd runs, and how VMs are moved.
+scenario_set() { # SCENARIO
     local daemons=no mode=quick role
     [[ $1 != live && $1 != ahead ]] || daemons=yes mode=live
     [[ $MODE/$DAEMONS != "$mode/$daemons" ]] || return 0
@@ -213,7 +227,7 @@ _suspends() { # COUNT
 }
 
 suspends() {
-    grep -c 'migrate_to: suspend: guest paused' \
+    grep -cE 'migrate_to: (suspend: guest paused|live: a pause of 20 ms)' \
         "$QM_LAB_DIR/nodes/$SOURCE/log/quickmig/quickmig.log" || true
 }
 
