@@ -97,7 +97,8 @@ walk(walker *w, const uint8_t *vm_uuid, uint64_t image_id, int64_t deadline,
         if (!read_header(w, deadline, error))
             return false;
         if (!qm__chunk_in(w->block, vm_uuid, &c, NULL) ||
-            c.image_id != image_id || c.sequence != w->sequence)
+            c.image_id != image_id || c.sequence != w->sequence ||
+            qm__chunk_span(&c) > w->store->capacity - w->position)
             return true;
         w->raw_total += c.raw_length;
         qm__digest_add(w->digest, &c);

@@ -88,7 +88,23 @@ guest_shuts_down() {
     start_vm n1
     on n1 virsh -q shutdown vm1 --mode acpi
     stopped
-    [[ $(record state) == @(OFF|SAVED) ]] || die "the record is $(record state)"
+    case $(record state) in
+    OFF) ;;
+    # The save was faster: the saved guest goes on with its shutdown.
+    SAVED) shut_down_after_restore ;;
+    *) die "the record is $(record state)" ;;
+    esac
+}
+
+shut_down_after_restore() {
+    agent n1 vm1 start 2>/dev/null || die "restore of a guest that shuts down"
+    lab_wait_until 60 has_ended || die "the restored guest does not shut down"
+    stopped
+    [[ $(record state) == OFF ]] || die "the record is $(record state)"
+}
+
+has_ended() {
+    [[ $(vm_copies vm1) == 0 ]]
 }
 
 # Without its gate in the XML it would be left behind.

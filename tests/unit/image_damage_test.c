@@ -276,11 +276,12 @@ area_too_small(void **state)
                                           QM_CHUNK_MAX + QM_CHUNK_HEADER,
                                           LAST - QM_CHUNK_HEADER, LAST};
     image *i = *state;
-    uint64_t whole = i->store->base.capacity;
+    uint64_t whole = i->store->base.capacity, length;
 
     for (size_t c = 0; c < G_N_ELEMENTS(capacities); c++) {
         i->store->base.capacity = capacities[c];
-        assert_false(image_is_complete(i->store, NULL));
+        assert_false(image_is_complete(i->store, &length));
+        assert_true(length <= capacities[c]);
         check_restore_fails(i->store, QM_ERROR_CORRUPT);
     }
     i->store->base.capacity = LAST + QM_CHUNK_HEADER;
