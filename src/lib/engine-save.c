@@ -73,12 +73,19 @@ taken_over(qm_engine *e, const qm_node *target, const qm_record *begun)
 
 /* @why is consumed.  true: it was committed after all. */
 static bool
-save_failed(qm_engine *e, GError *why, GError **error)
+save_failed(qm_engine *e, const qm_node *target, const qm_record *begun,
+            GError *why, GError **error)
 {
     g_autofree char *cause = g_strdup_printf("save: %s", why->message);
     g_autoptr(GError) also = NULL;
     bool committed;
 
+    if (taken_over(e, target, begun)) {
+        qm__engine_report(e, "save", "it was committed, and taken over: %s",
+                          why->message);
+        g_error_free(why);
+        return true;
+    }
     qm__engine_report(e, "save", "failed: %s", why->message);
     if (!roll_back(e, cause, &committed, &also)) {
         g_set_error(error, QM_ERROR, QM_ERROR_LOST,
@@ -200,7 +207,6 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
 {
     qm_figures figures = {.target = target};
     GError *why = NULL;
-    qm_record begun;
     qm_decision d;
 
     /* Without the key nothing is begun: never in the clear instead. */
@@ -209,17 +215,10 @@ qm__engine_save(qm_engine *e, const qm_node *target, int64_t deadline,
         return false;
     /* An earlier run, cut off, may have got as far as the commit: then its
      * image must not be touched. */
-    begun = e->record;
     if (d.row->action == QM_ACTION_SAVE &&
-        !save_image(e, target, deadline, &why)) {
-        if (taken_over(e, target, &begun)) {
-            qm__engine_report(e, "save", "it was committed, and taken over: %s",
-                              why->message);
-            g_error_free(why);
-        } else if (!save_failed(e, why, error)) {
-            return false;
-        }
-    }
+        !save_image(e, target, deadline, &why) &&
+        !save_failed(e, target, &d.next, why, error))
+        return false;
     leave(e);
     return true;
 }

@@ -7,6 +7,7 @@
 #
 #   cluster_up [NODES]             a lab of our own; torn down at exit
 #   node_daemons_up                quickmigd on every node, as a clone
+#   daemon_runs NODE               quickmigd, there
 #   vm_create NAME lun|dir|file [PARAM=VALUE...] -- [vm-xml OPTION...]
 #                                  disk, vault, resource; not started.  lun:
 #                                  both LUNs; dir: the vault is a directory;
@@ -19,6 +20,8 @@
 #   vm_remember NAME / vm_same_boot NAME / vm_other_boot NAME
 #                                  boot id before; memory and disk after
 #   vm_disk_ok NAME [MIN_SEQ]      disk log unbroken
+#   vm_copies NAME / vm_is_gone NAME
+#                                  on how many nodes it has a QEMU / on none
 #   old_nexus_refused NODE NAME    the target refuses NODE's writes to the disk
 #   cluster_idle [S]               no transition, no pending action
 #   on NODE COMMAND...             lab exec
@@ -152,6 +155,10 @@ node_daemons_up() {
     cluster_idle
 }
 
+daemon_runs() { # NODE
+    on "$1" pgrep -x quickmigd >/dev/null
+}
+
 # A LUN; with CHAP=USER:SECRET it wants that, and every node's libvirt has it.
 vm_lun() { # NAME SIZE
     local url
@@ -263,6 +270,10 @@ vm_copies() {
         fi
     done
     echo "$copies"
+}
+
+vm_is_gone() {
+    [[ $(vm_copies "$1") == 0 ]]
 }
 
 vm_remember() {

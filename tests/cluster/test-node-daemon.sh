@@ -19,10 +19,6 @@ _reported() { # COUNT
     [[ $(reports) -gt $1 ]]
 }
 
-_daemon_on() { # NODE
-    on "$1" pgrep -x quickmigd >/dev/null
-}
-
 _listens() { # NODE COUNT
     [[ $(grep -c 'listening to libvirt' \
         "$QM_LAB_DIR/nodes/$1/log/quickmig/quickmig.log") -ge $2 ]]
@@ -36,7 +32,7 @@ listening() { # NODE
 everywhere() {
     local node
     for node in n1 n2 n3; do
-        lab_wait_until 30 _daemon_on $node || die "no quickmigd on $node"
+        lab_wait_until 30 daemon_runs $node || die "no quickmigd on $node"
         lab_wait_until 30 _listens $node 1 || die "$node does not listen"
     done
 }
@@ -47,7 +43,7 @@ daemon_dies() {
     vm_remember vm1
     pid=$(on "$HERE" pgrep -x quickmigd)
     on "$HERE" kill -KILL "$pid"
-    lab_wait_until 60 _daemon_on "$HERE" || die "it is not started again"
+    lab_wait_until 60 daemon_runs "$HERE" || die "it is not started again"
     cluster_idle
     [[ $(vm_node vm1) == "$HERE" ]] || die "vm1 was moved"
     vm_same_boot vm1

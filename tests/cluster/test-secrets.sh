@@ -154,16 +154,12 @@ deleted_while_running() {
     say "the resource is deleted while it runs"
     on n1 crm --force configure delete vm1 >/dev/null 2>&1 || die "delete"
     cluster_idle
-    lab_wait_until 60 is_gone || die "it still runs"
+    lab_wait_until 60 vm_is_gone vm1 || die "it still runs"
     [[ $(on n1 quickmig status --json --vault "${VM_VAULT[vm1]}" |
         jq -r '.vms[0].state') == SAVED ]] || die "not saved"
     ! in_the_clear || die "the saved state is in the clear"
     cat "$QM_LAB_DIR"/nodes/*/log/quickmig/quickmig.log |
         grep -q 'stop: commit' || die "no commit"
-}
-
-is_gone() {
-    [[ $(vm_copies vm1) == 0 ]]
 }
 
 cluster_up 3

@@ -58,15 +58,11 @@ deleted_while_running() {
     guest_wait_ticks vm2 3 60
     on n1 crm --force configure delete vm2 >/dev/null 2>&1 || die "delete"
     cluster_idle
-    lab_wait_until 60 is_gone vm2 || die "it still runs"
+    lab_wait_until 60 vm_is_gone vm2 || die "it still runs"
     [[ $(on n1 quickmig status --json --vault "${VM_VAULT[vm2]}" |
         jq -r '.vms[0].state') == SAVED ]] || die "not saved"
     [[ $(fence_count n1)$(fence_count n2)$(fence_count n3) == 000 ]] ||
         die "a node was fenced"
-}
-
-is_gone() {
-    [[ $(vm_copies "$1") == 0 ]]
 }
 
 all_off() {

@@ -37,7 +37,7 @@ stopped() {
 }
 
 is_gone() {
-    [[ $(vm_copies vm1) == 0 && -z $(on n1 pgrep quickmig-gate) ]]
+    vm_is_gone vm1 && [[ -z $(on n1 pgrep quickmig-gate) ]]
 }
 
 qemu_of_vm1() {
@@ -98,13 +98,9 @@ guest_shuts_down() {
 
 shut_down_after_restore() {
     agent n1 vm1 start 2>/dev/null || die "restore of a guest that shuts down"
-    lab_wait_until 60 has_ended || die "the restored guest does not shut down"
+    lab_wait_until 60 vm_is_gone vm1 || die "the restored guest does not shut down"
     stopped
     [[ $(record state) == OFF ]] || die "the record is $(record state)"
-}
-
-has_ended() {
-    [[ $(vm_copies vm1) == 0 ]]
 }
 
 # Without its gate in the XML it would be left behind.

@@ -35,7 +35,7 @@ crash_up() {
 _daemons_run() {
     local node
     for node in $NODES; do
-        on "$node" pgrep -x quickmigd || return 1
+        daemon_runs "$node" || return 1
     done
 }
 
