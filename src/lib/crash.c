@@ -33,11 +33,11 @@ may_end_node(void)
 }
 
 static void
-note(const char *point, bool node)
+note(const char *point, const char *how)
 {
     g_autofree char *line =
         g_strdup_printf("%s %s %d %s\n", point, program_invocation_short_name,
-                        (int) getpid(), node ? "node" : "process");
+                        (int) getpid(), how);
     int fd = open(LOG, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0)
@@ -68,10 +68,10 @@ qm__crash_point(const char *point)
     node = strcmp(how, "node") == 0;
     if ((node && !may_end_node()) || rename(path, taken) < 0)
         return;
-    note(point, node);
+    note(point, how);
     if (node)
         (void) reboot(RB_AUTOBOOT);
-    (void) kill(getpid(), SIGKILL);
+    (void) kill(getpid(), strcmp(how, "stop") == 0 ? SIGSTOP : SIGKILL);
 }
 
 void

@@ -380,6 +380,25 @@ phase() {
     [[ -z ${QM_PHASES:-} ]] || say "    $*"
 }
 
+_knows_taken_over() {
+    grep -q 'migrate_to: save: it was committed, and taken over' \
+        "$QM_LAB_DIR/nodes/$SOURCE/log/quickmig/quickmig.log"
+}
+
+# The source's process stands still until the VM runs on the target.  The move
+# has to be over before it is withdrawn: Pacemaker would bring the VM back.
+let_it_be_overtaken() {
+    local pid
+    pid=$(awk 'END { print $3 }' \
+        "$QM_LAB_DIR/nodes/$SOURCE/log/quickmig/crash.log")
+    RUNS_ON=$TARGET
+    lab_wait_until 60 _record_right || VERDICT="not taken over: $STATE"
+    on "$SOURCE" kill -CONT "$pid"
+    lab_wait_until 60 _knows_taken_over ||
+        VERDICT="the source does not know that it was taken over"
+    quiet || VERDICT="the cluster does not come to rest"
+}
+
 # The point is reached, and who has to be fenced is.
 await_death() { # SCENARIO HOW HITS FENCINGS
     local fencings=$4
@@ -389,6 +408,7 @@ await_death() { # SCENARIO HOW HITS FENCINGS
         VERDICT="the point was not reached"
     fi
     phase hit
+    [[ $2 != stop || $VERDICT != ok ]] || let_it_be_overtaken
     withdraw "$1"
     [[ $1 != failover ]] || fencings=$((fencings + 1))
     lab_wait_until 60 _fenced_more $((fencings - 1)) 2>/dev/null ||
@@ -427,6 +447,8 @@ crash_case() { # SCENARIO SIDE PROGRAM POINT KEEPER HOW
     began=$(now_wall_ms)
     await_death "$1" "$6" "$before" "$fencings"
     await_verdict "$5" "$byte" "$lines"
+    [[ $VERDICT != ok || $6 != stop || $RUNS_ON == "$TARGET" ]] ||
+        VERDICT="it did not stay on $TARGET"
     OUTCOME=${OUTCOME:+$OUTCOME, }$((($(now_wall_ms) - began) / 1000))" s"
     phase judged
     [[ $VERDICT == ok ]] || {
