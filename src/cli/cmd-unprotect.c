@@ -193,6 +193,7 @@ stop(removal *r, GError **error)
     if (r->running)
         say(r, "Asking the guest to shut down");
     if (!cli_resource_set(id, false, "stop_action", "shutdown", error) ||
+        (r->running && !cli_await_applied(deadline, error)) ||
         !cli_resource_set(id, true, "target-role", "Stopped", error) ||
         !cli_await_resource(id, CLI_AWAIT_STOPPED, deadline, NULL, error) ||
         !read_vault(r, error))

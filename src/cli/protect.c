@@ -61,19 +61,29 @@ cli_monitor_read(const cli_options *o, xmlDoc **ret_doc, xmlNode **ret_root,
 }
 
 static bool
-run(const char *const *argv, bool may_be_gone, const char *what, GError **error)
+run(const char *const *argv, int64_t deadline, bool may_be_gone,
+    const char *what, GError **error)
 {
     g_autofree char *out = NULL, *err = NULL;
     int code;
 
-    if (!qm__spawn(argv, qm__deadline_in(CALL), &code, &out, &err, error))
+    if (!qm__spawn(argv, deadline, &code, &out, &err, error)) {
+        g_prefix_error(error, "cannot %s: ", what);
         return false;
+    }
     if (code == 0 || (may_be_gone && (code == NO_SUCH || code == NO_SUCH_XP)))
         return true;
     g_strdelimit(g_strstrip(err), "\r\n", ' ');
     g_set_error(error, QM_ERROR, QM_ERROR_IO, "%s: cannot %s: %s (exit %d)",
                 argv[0], what, *err != '\0' ? err : "no reason given", code);
     return false;
+}
+
+static bool
+change(const char *const *argv, bool may_be_gone, const char *what,
+       GError **error)
+{
+    return run(argv, qm__deadline_in(CALL), may_be_gone, what, error);
 }
 
 bool
@@ -89,7 +99,7 @@ cli_cib_apply(const char *xml, GError **error)
                           xml,
                           NULL};
 
-    return run(argv, false, "change the cluster's configuration", error);
+    return change(argv, false, "change the cluster's configuration", error);
 }
 
 bool
@@ -100,7 +110,8 @@ cli_cib_remove(const char *element, const char *id, GError **error)
     const char *argv[] = {"cibadmin", "--delete",    "--force", "--xpath",
                           path,       "--sync-call", NULL};
 
-    return run(argv, true, "remove it from the cluster's configuration", error);
+    return change(argv, true, "remove it from the cluster's configuration",
+                  error);
 }
 
 bool
@@ -117,7 +128,7 @@ cli_resource_set(const char *id, bool meta, const char *name, const char *value,
                           meta ? "--meta" : NULL,
                           NULL};
 
-    return run(argv, false, "set a parameter of the resource", error);
+    return change(argv, false, "set a parameter of the resource", error);
 }
 
 bool
@@ -127,7 +138,7 @@ cli_resource_unset(const char *id, const char *name, GError **error)
         "crm_resource", "--resource", id,  "--delete-parameter",
         name,           "--meta",     NULL};
 
-    return run(argv, false, "remove a parameter of the resource", error);
+    return change(argv, false, "remove a parameter of the resource", error);
 }
 
 /* --- probes -------------------------------------------------------------- */
@@ -254,4 +265,13 @@ cli_await_resource(const char *id, cli_await what, int64_t deadline,
         g_set_error(error, QM_ERROR, QM_ERROR_IO,
                     "%s is blocked; crm_mon -1rf shows why", id);
     return result > 0;
+}
+
+bool
+cli_await_applied(int64_t deadline, GError **error)
+{
+    static const char *const argv[] = {"crm_resource", "--wait", NULL};
+
+    return run(argv, deadline, false, "wait until the cluster is at rest",
+               error);
 }

@@ -47,4 +47,9 @@ typedef enum {
 bool cli_await_resource(const char *id, cli_await what, int64_t deadline,
                         char **ret_node, GError **error);
 
+/* Until Pacemaker has done all that the configuration as it is asks for: a
+ * parameter that was changed has been told to its resource.  A stop is called
+ * with the parameters that the resource was told last. */
+bool cli_await_applied(int64_t deadline, GError **error);
+
 #endif

@@ -217,6 +217,19 @@ unprotect_refusals() {
     says "would be shut down"
 }
 
+# Pacemaker begins nothing new for some seconds: what is changed meanwhile it
+# sees all at once.
+keep_cluster_busy() {
+    on n1 crm configure primitive busy ocf:pacemaker:Dummy op_sleep=8 \
+        op start timeout=60s interval=0 op stop timeout=60s interval=0 \
+        op monitor timeout=60s interval=60s
+    lab_wait_until 30 is_busy || die "Pacemaker has nothing to do"
+}
+
+is_busy() {
+    ! dc_idle
+}
+
 unprotect_it() {
     local here old
     here=$(vm_node vm1)
@@ -226,6 +239,7 @@ unprotect_it() {
     ends "$here" 4 quickmig unprotect vm1 --restart
     says "somebody else has written: mine"
     on n1 crm configure delete mine
+    keep_cluster_busy
     ends "$here" 0 quickmig unprotect vm1 --restart
     say "$(head -1 <<<"$(grep libvirt <<<"$OUT")")"
     guest_wait_boot vm1 "$old" 60 || die "not booted"
