@@ -9,6 +9,12 @@
 #define VAIN_MAX    3  /* passes at the limit that do not help */
 #define OVERHEAD    64 /* one part: headers of pages and chunks */
 #define ROOM_MARGIN (UINT64_C(16) << 20) /* bytes: devices, padding */
+/* Of what goes out in a second: */
+#define SLOW_LEFT   5  /* with one part of it left the copy slows down */
+#define SLOW_SPEED  4  /* to one part of it, */
+#define SLOW_WRITES 16 /* if the guest writes no more than this part */
+#define SLOW_PASSES 8  /* then it was no good idea */
+#define SLOW_MIN    (UINT64_C(2) << 20) /* bytes/s */
 
 /* Every page may have been written since the pass began, which QEMU will
  * only find out at its end: all of the memory has to fit once more.  Then
@@ -25,6 +31,22 @@ allow(qm_converge *c, unsigned ms, const char *why, const char **ret_why)
     c->downtime_ms = ms;
     *ret_why = why;
     return QM_CONVERGE_ALLOW;
+}
+
+/* While it is slow the passes are not judged, and QEMU is left in peace: it is
+ * about to pause the guest. */
+static qm_converge_verdict
+glide(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
+{
+    bool writes = s->remaining > c->speed || s->dirty_rate > c->speed / 2;
+    bool vain = s->iteration > c->iteration + SLOW_PASSES;
+
+    if (!writes && !vain)
+        return QM_CONVERGE_WAIT;
+    c->speed = 0;
+    c->never_slow |= vain;
+    *ret_why = vain ? "it does not end slowly" : "the guest writes";
+    return QM_CONVERGE_HURRY;
 }
 
 /* A new pass begins: did the last one help? */
@@ -68,9 +90,19 @@ qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
         return allow(
             c, MIN(QM_CONVERGE_FIRST_MS, MAX(c->limits.downtime_limit_ms, 1)),
             "to begin with", ret_why);
+    if (c->speed != 0)
+        return glide(c, s, ret_why);
     if (s->iteration <= c->iteration)
         return QM_CONVERGE_WAIT;
     return judge_pass(c, s, ret_why);
+}
+
+uint64_t
+qm__converge_slow(uint64_t rate, uint64_t remaining, uint64_t dirty_rate)
+{
+    if (remaining > rate / SLOW_LEFT || dirty_rate > rate / SLOW_WRITES)
+        return 0;
+    return MAX(rate / SLOW_SPEED, SLOW_MIN);
 }
 
 uint32_t

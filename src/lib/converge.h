@@ -8,6 +8,9 @@
  * is left fits into the allowed pause.  A guest that writes faster than its
  * memory can be streamed never gets there: so the allowed pause is raised step
  * by step up to the administrator's limit, and at last the guest is suspended.
+ * What a guest that writes little has left at the end of a pass is copied
+ * slowly: what lies in pipes and helpers when QEMU pauses it, target included,
+ * prolongs the pause.
  * A pure function of what libvirt tells, so that every case can be tested.
  */
 #include <stdbool.h>
@@ -39,17 +42,25 @@ typedef struct {
     uint64_t iteration;   /* the last one that was judged */
     uint64_t remaining;   /* when it began */
     unsigned in_vain;     /* iterations at the limit that did not help */
+    bool never_slow;      /* it was in vain */
+    uint64_t speed;       /* bytes/s it is limited to, by you; 0: not */
 } qm_converge;
 
 typedef enum {
     QM_CONVERGE_WAIT,
     QM_CONVERGE_ALLOW,   /* allow QEMU downtime_ms */
+    QM_CONVERGE_HURRY,   /* limit its speed no longer */
     QM_CONVERGE_SUSPEND, /* it does not converge: pause the guest now */
 } qm_converge_verdict;
 
-/* @ret_why: for ALLOW and SUSPEND, the reason in static words. */
+/* @ret_why: for ALLOW, HURRY and SUSPEND, the reason in static words. */
 qm_converge_verdict
 qm__converge(qm_converge *c, const qm_converge_sample *s, const char **ret_why);
+
+/* Is it time to slow down, at the end of a pass that went at @rate?  The speed,
+ * bytes/s; 0: not yet, or not at all, since the guest writes. */
+uint64_t
+qm__converge_slow(uint64_t rate, uint64_t remaining, uint64_t dirty_rate);
 
 /* How long the guest would be paused if it were now, ms. */
 uint32_t qm__converge_pause(const qm_converge_sample *s);

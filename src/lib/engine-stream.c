@@ -50,6 +50,7 @@ typedef struct {
     uint64_t mark;          /* bytes: where the follower is awaited */
     uint64_t next_mark;     /* bytes left, when that is next; 0: no more */
     bool stays;             /* until it has come there */
+    bool slow;              /* QEMU is told to copy slowly */
     int64_t waiting;        /* pre-copied, since when; 0: not yet */
     bool asked;             /* to come to the end */
     uint64_t allowance;     /* bytes that may be written while it runs */
@@ -116,10 +117,36 @@ look_at_live(watch *w, qm_job *job)
         w->left = view.progress.remaining;
         w->left_at = written;
     }
+    if (view.hurries)
+        w->slow = false;
     job->dirty_rate = view.progress.dirty_rate;
     job->expected_pause_ms = view.expected_pause_ms;
     if (view.progress.active)
         job->total = written + view.progress.remaining;
+}
+
+static uint64_t
+left_now(const watch *w)
+{
+    uint64_t since = qm__image_written(w->w) - w->left_at;
+
+    return w->left > since ? w->left - since : 0;
+}
+
+/* What lies in pipes and helpers when QEMU pauses the guest, or has not been
+ * loaded by the target, prolongs the pause.  The last of a pass may be the last
+ * of all: slowly, so that all of them keep up. */
+static void
+slow_down(watch *w, const qm_job *job)
+{
+    uint64_t speed;
+
+    if (w->slow || w->left == 0 || w->e->copy != QM_COPY_LIVE)
+        return;
+    speed = qm__converge_slow(job->rate, left_now(w), job->dirty_rate);
+    w->slow = speed != 0;
+    if (w->slow)
+        qm__live_slow_down(w->e->live, speed);
 }
 
 static const qm_job *
@@ -178,6 +205,8 @@ keep_going(void *opaque, GError **error)
         if (!qm__hints_check(h, error))
             return false;
         suspend_for_room(w);
+        if (follower(w) != NULL)
+            slow_down(w, job);
     }
     return look_at_cluster(w, error);
 }
@@ -211,14 +240,6 @@ is_waiting(watch *w)
     return true;
 }
 
-static uint64_t
-left_now(const watch *w)
-{
-    uint64_t since = qm__image_written(w->w) - w->left_at;
-
-    return w->left > since ? w->left - since : 0;
-}
-
 /* Asks the follower to say when it has come to where the log ends now. */
 static void
 set_mark(watch *w)
@@ -226,7 +247,7 @@ set_mark(watch *w)
     qm_job *job = qm__hints_job(w->e->hints);
 
     job->bytes = w->mark = qm__image_landed(w->w);
-    w->stays = w->next_mark == MARK_LAST;
+    w->stays = w->next_mark == MARK_LAST && !w->slow;
     w->next_mark = after(left_now(w));
     qm__hints_tell(w->e->hints);
 }

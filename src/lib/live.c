@@ -14,11 +14,14 @@ struct qm_live {
     qm_vm *vm;
     GThread *thread;
     qm_converge converge; /* the thread's */
+    uint64_t was;         /* the thread's: speed before; 0: no limit */
+    bool limited;         /* the thread's: the speed was changed */
     GMutex mutex;         /* for what follows */
     GCond changed;
     bool end;
-    bool ended; /* the stream has */
-    bool asked; /* for a suspend */
+    bool ended;    /* the stream has */
+    bool asked;    /* for a suspend */
+    uint64_t slow; /* asked for: this speed, bytes/s; 0: not */
     uint64_t room;
     qm_live_view view;
 };
@@ -43,6 +46,45 @@ allow(qm_live *live, const char *why)
         tell(live, what, why);
     else
         tell(live, what, error->message);
+}
+
+static void
+limit_speed(qm_live *live, const char *why)
+{
+    uint64_t speed = live->converge.speed;
+    int64_t deadline = qm__deadline_in(CALL_LIMIT);
+    g_autofree char *what =
+        speed == 0
+            ? g_strdup("at full speed again")
+            : g_strdup_printf("the last at %" PRIu64 " MiB/s", speed >> 20);
+    g_autoptr(GError) error = NULL;
+    bool ok = live->limited ||
+              qm__vm_get_speed(live->vm, deadline, &live->was, &error);
+
+    if (ok) {
+        live->limited = true;
+        ok = qm__vm_set_speed(live->vm, speed, deadline, &error);
+    }
+    tell(live, what, ok ? why : error->message);
+}
+
+static void
+hurries(qm_live *live)
+{
+    g_mutex_lock(&live->mutex);
+    live->view.hurries = !live->converge.never_slow;
+    g_mutex_unlock(&live->mutex);
+}
+
+/* libvirt would take it for the next migration's limit. */
+static void
+set_speed_back(qm_live *live)
+{
+    g_autoptr(GError) ignored = NULL;
+
+    if (live->limited)
+        (void) qm__vm_set_speed(live->vm, live->was,
+                                qm__deadline_in(CALL_LIMIT), &ignored);
 }
 
 /* The copy goes on, and ends, since nothing is written any more. */
@@ -94,6 +136,10 @@ look(qm_live *live)
     case QM_CONVERGE_ALLOW:
         allow(live, why);
         break;
+    case QM_CONVERGE_HURRY:
+        limit_speed(live, why);
+        hurries(live);
+        break;
     case QM_CONVERGE_SUSPEND:
         suspend(live, why);
         break;
@@ -109,6 +155,7 @@ nap(qm_live *live, gint64 until)
     bool ended = live->ended, asked = live->asked;
 
     while (!live->end && live->ended == ended && live->asked == asked &&
+           (live->slow == 0 || live->ended) &&
            g_cond_wait_until(&live->changed, &live->mutex, until))
         ;
 }
@@ -133,6 +180,21 @@ suspend_if_asked(qm_live *live)
     return now;
 }
 
+static void
+slow_down_if_asked(qm_live *live)
+{
+    uint64_t speed;
+
+    g_mutex_lock(&live->mutex);
+    speed = live->slow;
+    live->slow = 0;
+    g_mutex_unlock(&live->mutex);
+    if (speed == 0 || live->converge.speed != 0)
+        return;
+    live->converge.speed = speed;
+    limit_speed(live, "nothing shall be on its way when the guest is paused");
+}
+
 static void *
 live_thread(void *data)
 {
@@ -148,8 +210,10 @@ live_thread(void *data)
         g_mutex_unlock(&live->mutex);
         if (ended)
             downtime = ask_downtime(live);
-        else if (!suspend_if_asked(live))
+        else if (!suspend_if_asked(live)) {
+            slow_down_if_asked(live);
             look(live);
+        }
         g_mutex_lock(&live->mutex);
         asked += ended;
         live->view.downtime = downtime;
@@ -195,6 +259,7 @@ qm__live_free(qm_live *live)
         g_cond_signal(&live->changed);
         g_mutex_unlock(&live->mutex);
         (void) g_thread_join(live->thread);
+        set_speed_back(live);
     }
     qm__vm_close(live->vm);
     g_mutex_clear(&live->mutex);
@@ -215,6 +280,16 @@ qm__live_suspend(qm_live *live)
 {
     g_mutex_lock(&live->mutex);
     live->asked = true;
+    g_cond_signal(&live->changed);
+    g_mutex_unlock(&live->mutex);
+}
+
+void
+qm__live_slow_down(qm_live *live, uint64_t speed)
+{
+    g_mutex_lock(&live->mutex);
+    live->slow = speed;
+    live->view.hurries = false;
     g_cond_signal(&live->changed);
     g_mutex_unlock(&live->mutex);
 }

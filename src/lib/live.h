@@ -19,6 +19,7 @@ typedef struct {
     uint32_t expected_pause_ms;
     int64_t suspended_at; /* monotonic µs, by us; 0: not */
     int64_t downtime;     /* µs: QEMU's pause for the last part; 0: unknown */
+    bool hurries;         /* it was slow, and may be so again */
     char text[160];       /* what was done last, and why; empty: nothing */
     unsigned changes;     /* raised with every new text */
 } qm_live_view;
@@ -35,6 +36,9 @@ void qm__live_set_room(qm_live *live, uint64_t bytes);
 /* Suspends the guest as soon as may be; the stream must go on meanwhile: QEMU
  * does not answer while its copying waits for a reader. */
 void qm__live_suspend(qm_live *live);
+/* Copies at @speed, bytes/s, until much is left again: what is in pipes and
+ * helpers when QEMU pauses the guest prolongs the pause. */
+void qm__live_slow_down(qm_live *live, uint64_t speed);
 /* The stream has ended: nothing is suspended any more, but QEMU's own pause is
  * asked for. */
 void qm__live_ended(qm_live *live);

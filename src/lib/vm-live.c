@@ -96,7 +96,7 @@ qm__vm_progress(qm_vm *vm, int64_t deadline, qm_vm_progress *ret_progress,
     return true;
 }
 
-/* --- the pause at its end ------------------------------------------------ */
+/* --- its end: how fast, how long a pause --------------------------------- */
 
 static bool
 run_set_downtime(qm_vm *vm, virConnectPtr conn, qm__vm_args *args,
@@ -118,6 +118,57 @@ qm__vm_set_downtime(qm_vm *vm, unsigned ms, int64_t deadline, GError **error)
     g_autofree char *text = g_strdup_printf("%u", ms);
 
     return qm__vm_call(vm, &op, text, deadline, NULL, NULL, error);
+}
+
+/* libvirt counts it in MiB/s, and refuses more than QEMU can count in bytes. */
+#define SPEED_UNIT (UINT64_C(1) << 20)
+#define SPEED_MAX  ((unsigned long) (INT64_MAX / (INT64_C(1) << 20)))
+
+static bool
+run_set_speed(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
+{
+    g_autoptr(virDomain) domain =
+        qm__vm_need(vm, conn, "limiting its speed", error);
+    unsigned long speed = g_ascii_strtoull(args->in, NULL, 10) / SPEED_UNIT;
+
+    if (speed == 0 || speed > SPEED_MAX)
+        speed = SPEED_MAX;
+    return domain != NULL &&
+           (virDomainMigrateSetMaxSpeed(domain, speed, 0) == 0 ||
+            qm__vm_failed(vm, "limiting its speed", error));
+}
+
+bool
+qm__vm_set_speed(qm_vm *vm, uint64_t speed, int64_t deadline, GError **error)
+{
+    static const qm__vm_op op = {"limiting its speed", run_set_speed, false};
+    g_autofree char *text = g_strdup_printf("%" PRIu64, speed);
+
+    return qm__vm_call(vm, &op, text, deadline, NULL, NULL, error);
+}
+
+static bool
+run_get_speed(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
+{
+    g_autoptr(virDomain) domain =
+        qm__vm_need(vm, conn, "asking for its speed", error);
+    unsigned long speed = 0;
+
+    if (domain == NULL)
+        return false;
+    if (virDomainMigrateGetMaxSpeed(domain, &speed, 0) < 0)
+        return qm__vm_failed(vm, "asking for its speed", error);
+    args->number = speed < SPEED_MAX ? speed * SPEED_UNIT : 0;
+    return true;
+}
+
+bool
+qm__vm_get_speed(qm_vm *vm, int64_t deadline, uint64_t *ret_speed,
+                 GError **error)
+{
+    static const qm__vm_op op = {"asking for its speed", run_get_speed, false};
+
+    return qm__vm_call(vm, &op, NULL, deadline, NULL, ret_speed, error);
 }
 
 static bool

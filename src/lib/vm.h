@@ -104,6 +104,13 @@ bool qm__vm_progress(qm_vm *vm, int64_t deadline, qm_vm_progress *ret_progress,
 /* For how long QEMU may pause the guest for the last part. */
 bool
 qm__vm_set_downtime(qm_vm *vm, unsigned ms, int64_t deadline, GError **error);
+/* How fast QEMU may write its state, bytes/s, rounded down to MiB/s; 0: as fast
+ * as it can.  libvirt keeps it for later migrations of the domain, too, so that
+ * it has to be set back where the domain lives on. */
+bool
+qm__vm_set_speed(qm_vm *vm, uint64_t speed, int64_t deadline, GError **error);
+bool qm__vm_get_speed(qm_vm *vm, int64_t deadline, uint64_t *ret_speed,
+                      GError **error);
 /* Of a live save that succeeded: how long the guest was paused when the job
  * ended, µs; 0: libvirt does not say. */
 int64_t qm__vm_downtime(qm_vm *vm, int64_t deadline);

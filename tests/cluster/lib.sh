@@ -122,21 +122,32 @@ cluster_up() {
     say "cluster of $n nodes is up: $QM_LAB_DIR"
 }
 
-# The coordinator says so by itself.  crmadmin spins when its node dies.
+# The coordinator says so by itself, the others that they are not it.  crmadmin
+# spins when its node dies.
 dc_idle() {
-    local node
-    for node in $NODES; do
-        [[ $(on "$node" timeout 5 crmadmin -qS "$node" 2>/dev/null) != S_IDLE ]] ||
-            return 0
+    local node state
+    for node in ${DC_LAST:-} $NODES; do
+        state=$(on "$node" timeout 5 crmadmin -qS "$node" 2>/dev/null) || state=
+        [[ $state != S_IDLE ]] || DC_LAST=$node
+        case $state in
+        S_IDLE) return 0 ;;
+        '' | S_NOT_DC) ;;
+        *) return 1 ;;
+        esac
     done
     return 1
+}
+
+# For what Pacemaker does: each look costs it, and the processors are few.
+wait_for_cluster() { # SECONDS COMMAND...
+    LAB_POLL=0.15 lab_wait_until "$@"
 }
 
 # Nothing left to do for Pacemaker.  crm_resource --wait knows it for certain,
 # but looks only every two seconds; the node that is asked may die meanwhile.
 cluster_idle() { # [SECONDS]
     local end=$((SECONDS + ${1:-90}))
-    until lab_wait_until $((end - SECONDS)) dc_idle &&
+    until wait_for_cluster $((end - SECONDS)) dc_idle &&
         on "$(any_node)" crm_resource --wait --timeout=$((end - SECONDS)); do
         [[ $SECONDS -lt $end ]] || die "the cluster does not come to rest"
         sleep 0.1
@@ -245,7 +256,7 @@ _vm_is_on() {
 }
 
 vm_wait_node() {
-    lab_wait_until "${3:-90}" _vm_is_on "$1" "$2" || die "$1 is not on $2"
+    wait_for_cluster "${3:-90}" _vm_is_on "$1" "$2" || die "$1 is not on $2"
     cluster_idle "${3:-90}"
 }
 

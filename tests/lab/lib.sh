@@ -7,7 +7,8 @@
 #   lab ARGUMENT...                     tests/lab/lab
 #   lab_requires                        exit 77 where no lab can be had
 #   lab_new                             sets QM_LAB_DIR to a new directory
-#   lab_wait_until SECONDS COMMAND...   polls; fails, telling what, at the end
+#   lab_wait_until SECONDS COMMAND...   polls, every LAB_POLL seconds (0.05);
+#                                       fails, telling what, at the end
 #   guest_boot_id NAME                  of the newest boot on the console
 #   guest_field NAME FIELD              of the last tick: n us pass bad dirty disk
 #   guest_wait_ticks NAME N [SECONDS]   N further ticks
@@ -62,7 +63,7 @@ lab_wait_until() {
             echo "waited $seconds s in vain for: $*" >&2
             return 1
         fi
-        sleep 0.05
+        sleep "${LAB_POLL:-0.05}"
     done
 }
 

@@ -135,6 +135,48 @@ test_copied_once(void **state)
     assert_non_null(strstr(why, "once"));
 }
 
+/* Of what goes out in a second; but not where the guest writes much of it. */
+static void
+test_slow_speed(void **state)
+{
+    assert_int_equal(qm__converge_slow(800 * MIB, 160 * MIB, 0), 200 * MIB);
+    assert_int_equal(qm__converge_slow(800 * MIB, 161 * MIB, 0), 0);
+    assert_int_equal(qm__converge_slow(800 * MIB, MIB, 50 * MIB), 200 * MIB);
+    assert_int_equal(qm__converge_slow(800 * MIB, MIB, 51 * MIB), 0);
+    assert_int_equal(qm__converge_slow(MIB, 1, 0), 2 * MIB);
+}
+
+/* The first pass does not tell how much the guest writes; and it shall end. */
+static void
+test_slow_until_it_does_not_help(void **state)
+{
+    static const struct {
+        uint64_t remaining, dirty_rate, iteration; /* MiB, MiB/s */
+        bool hurry, for_good;
+    } cases[] = {{12, 6, 2, false, false},
+                 {13, 0, 2, true, false},
+                 {3, 7, 2, true, false},
+                 {1, 1, 9, false, false},
+                 {1, 1, 10, true, true}};
+    const char *why;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        qm_converge c = fresh(300);
+        qm_converge_sample s = sample(1, 6);
+
+        assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_ALLOW);
+        assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+        c.speed = 12 * MIB;
+        s = sample(cases[i].iteration, cases[i].remaining);
+        s.dirty_rate = cases[i].dirty_rate * MIB;
+        assert_int_equal(qm__converge(&c, &s, &why),
+                         cases[i].hurry ? QM_CONVERGE_HURRY : QM_CONVERGE_WAIT);
+        assert_int_equal(c.speed, cases[i].hurry ? 0 : 12 * MIB);
+        assert_int_equal(c.never_slow, cases[i].for_good);
+        assert_int_equal(why != NULL, cases[i].hurry);
+    }
+}
+
 static void
 test_expected_pause(void **state)
 {
@@ -155,6 +197,8 @@ main(void)
         cmocka_unit_test(test_vault_full),
         cmocka_unit_test(test_time_is_over),
         cmocka_unit_test(test_copied_once),
+        cmocka_unit_test(test_slow_speed),
+        cmocka_unit_test(test_slow_until_it_does_not_help),
         cmocka_unit_test(test_expected_pause),
     };
 

@@ -27,7 +27,7 @@ prepare_dir() {
     LAB_ID=$(<"$LAB_DIR/lab.id")
     chmod 755 "$LAB_DIR" "$LAB_DIR/guest"
     chmod 777 "$LAB_DIR/console"
-    cp "$LAB_CACHE"/guest/{vmlinuz,initrd} "$LAB_DIR/guest/"
+    cp "$LAB_CACHE"/guest/{vmlinux,initrd} "$LAB_DIR/guest/"
     rm -rf "$LAB_DIR/capabilities"
     [[ ! -d $LAB_CACHE/capabilities ]] ||
         cp -r "$LAB_CACHE/capabilities" "$LAB_DIR/capabilities"

@@ -111,7 +111,7 @@ vm_print() {
 <memory unit='MiB'>$MEMORY</memory>
 <vcpu>$VCPUS</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type>
-<kernel>$LAB_DIR/guest/vmlinuz</kernel>
+<kernel>$LAB_DIR/guest/vmlinux</kernel>
 <initrd>$LAB_DIR/guest/initrd</initrd>
 <cmdline>$cmdline</cmdline></os>
 <features><acpi/></features>
