@@ -36,6 +36,7 @@
 #define WAIT_AT_MOST  (60 * QM_S)          /* for migrate_to */
 #define ASKED_AT_MOST (3 * QM_S)           /* the same, with the guest paused */
 #define ASK_EVERY     (5 * QM_MS)
+#define PAUSE_KNOWN   (20 * QM_MS) /* libvirt need not ask QEMU for it */
 /* Time for copying, in quarters; then it is suspended. */
 #define LIVE_SHARE 3
 #define ONCE_SHARE 2 /* all of it may have to be copied again */
@@ -366,20 +367,24 @@ end_job(qm_engine *e, qm_fifo *fifo, qm_vm_job *job, GError **why)
         g_prefix_error(why, "%s; ", also->message);
 }
 
-/* QEMU paused the guest by itself, a little before its stream ended. */
+/* QEMU paused the guest by itself, a little before its stream @ended. */
 static void
 note_pause(qm_engine *e, int64_t ended)
 {
+    int64_t elapsed, downtime;
     qm_live_view view;
+    bool known;
 
-    if (e->paused_at == 0) {
-        qm__live_look(e->live, &view);
-        e->paused_at = ended - view.downtime;
-        qm__engine_report(e, "live",
-                          "the copy converged: QEMU paused the "
-                          "guest for %" PRIi64 " ms",
-                          view.downtime / QM_MS);
-    }
+    if (e->paused_at != 0)
+        return;
+    qm__live_look(e->live, &view);
+    known = view.began != 0 && qm__vm_pause(e->vm, qm__deadline_in(PAUSE_KNOWN),
+                                            &elapsed, &downtime);
+    e->paused_at = known ? MIN(view.began + elapsed - downtime, ended) : ended;
+    qm__engine_report(e, "live",
+                      "the copy converged: QEMU paused the guest %s%" PRIi64
+                      " ms before it had written all",
+                      known ? "" : "at least ", (ended - e->paused_at) / QM_MS);
 }
 
 /* The memory was copied to its end before the pre-copy could be held: the

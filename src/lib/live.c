@@ -7,8 +7,7 @@
 
 #define LOOK_EVERY (25 * QM_MS)
 #define CALL_LIMIT (2 * QM_S)
-#define ASK_AGAIN  QM_MS /* while libvirt ends its job */
-#define ASK_MAX    200
+#define SLOW_LOOK  (100 * QM_MS) /* when QEMU is about to pause the guest */
 
 struct qm_live {
     qm_vm *vm;
@@ -19,7 +18,6 @@ struct qm_live {
     GMutex mutex;         /* for what follows */
     GCond changed;
     bool end;
-    bool ended;    /* the stream has */
     bool asked;    /* for a suspend */
     uint64_t slow; /* asked for: this speed, bytes/s; 0: not */
     uint64_t room;
@@ -125,9 +123,12 @@ look(qm_live *live)
     s.iteration = p.iteration;
     g_mutex_lock(&live->mutex);
     live->view.progress = p;
+    /* Never too early: an answer takes its time. */
+    if (live->view.began == 0 || s.now - p.elapsed < live->view.began)
+        live->view.began = s.now - p.elapsed;
     live->view.expected_pause_ms = qm__converge_pause(&s);
     s.room = live->room;
-    suspended = live->view.suspended_at != 0 || live->ended;
+    suspended = live->view.suspended_at != 0 || live->end;
     g_mutex_unlock(&live->mutex);
     /* Before the first pages are out nothing can be said. */
     if (suspended || p.total == 0)
@@ -148,22 +149,16 @@ look(qm_live *live)
     }
 }
 
-/* Waits until @until, the end of the stream, or our own.  Under the mutex. */
+/* Waits until @until, the end, or until something is asked for.  Under the
+ * mutex. */
 static void
 nap(qm_live *live, gint64 until)
 {
-    bool ended = live->ended, asked = live->asked;
+    bool asked = live->asked;
 
-    while (!live->end && live->ended == ended && live->asked == asked &&
-           (live->slow == 0 || live->ended) &&
+    while (!live->end && live->asked == asked && live->slow == 0 &&
            g_cond_wait_until(&live->changed, &live->mutex, until))
         ;
-}
-
-static int64_t
-ask_downtime(qm_live *live)
-{
-    return qm__vm_downtime(live->vm, qm__deadline_in(CALL_LIMIT));
 }
 
 /* Once, where it was asked for. */
@@ -173,7 +168,7 @@ suspend_if_asked(qm_live *live)
     bool now;
 
     g_mutex_lock(&live->mutex);
-    now = live->asked && !live->ended && live->view.suspended_at == 0;
+    now = live->asked && !live->end && live->view.suspended_at == 0;
     g_mutex_unlock(&live->mutex);
     if (now)
         suspend(live, "the vault has no room for more");
@@ -199,25 +194,18 @@ static void *
 live_thread(void *data)
 {
     qm_live *live = data;
-    unsigned asked = 0;
 
     g_mutex_lock(&live->mutex);
-    while (!live->end && live->view.downtime == 0 && asked < ASK_MAX) {
+    while (!live->end) {
         gint64 from = g_get_monotonic_time();
-        bool ended = live->ended;
-        int64_t downtime = 0;
 
         g_mutex_unlock(&live->mutex);
-        if (ended)
-            downtime = ask_downtime(live);
-        else if (!suspend_if_asked(live)) {
+        if (!suspend_if_asked(live)) {
             slow_down_if_asked(live);
             look(live);
         }
         g_mutex_lock(&live->mutex);
-        asked += ended;
-        live->view.downtime = downtime;
-        nap(live, from + (ended ? ASK_AGAIN : LOOK_EVERY));
+        nap(live, from + (live->converge.speed != 0 ? SLOW_LOOK : LOOK_EVERY));
     }
     g_mutex_unlock(&live->mutex);
     return NULL;
@@ -298,7 +286,7 @@ void
 qm__live_ended(qm_live *live)
 {
     g_mutex_lock(&live->mutex);
-    live->ended = true;
+    live->end = true;
     g_cond_signal(&live->changed);
     g_mutex_unlock(&live->mutex);
 }

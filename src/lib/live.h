@@ -18,7 +18,7 @@ typedef struct {
     qm_vm_progress progress;
     uint32_t expected_pause_ms;
     int64_t suspended_at; /* monotonic µs, by us; 0: not */
-    int64_t downtime;     /* µs: QEMU's pause for the last part; 0: unknown */
+    int64_t began;        /* when libvirt's job did; 0: not known yet */
     bool hurries;         /* it was slow, and may be so again */
     char text[160];       /* what was done last, and why; empty: nothing */
     unsigned changes;     /* raised with every new text */
@@ -39,8 +39,7 @@ void qm__live_suspend(qm_live *live);
 /* Copies at @speed, bytes/s, until much is left again: what is in pipes and
  * helpers when QEMU pauses the guest prolongs the pause. */
 void qm__live_slow_down(qm_live *live, uint64_t speed);
-/* The stream has ended: nothing is suspended any more, but QEMU's own pause is
- * asked for. */
+/* The stream has ended: nothing is asked, and nobody suspended, any more. */
 void qm__live_ended(qm_live *live);
 void qm__live_look(qm_live *live, qm_live_view *ret_view);
 

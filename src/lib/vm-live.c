@@ -32,6 +32,13 @@ get(virTypedParameterPtr params, int n, const char *name)
     return value;
 }
 
+/* In µs. */
+static int64_t
+get_ms(virTypedParameterPtr params, int n, const char *name)
+{
+    return (int64_t) MIN(get(params, n, name), (uint64_t) G_MAXINT32) * QM_MS;
+}
+
 static void
 read_progress(int type, virTypedParameterPtr params, int n,
               qm_vm_progress *ret_progress)
@@ -47,9 +54,10 @@ read_progress(int type, virTypedParameterPtr params, int n,
     ret_progress->rate = get(params, n, VIR_DOMAIN_JOB_MEMORY_BPS);
     ret_progress->iteration = get(params, n, VIR_DOMAIN_JOB_MEMORY_ITERATION);
     ret_progress->dirty_rate = pages * (page != 0 ? page : 4096);
+    ret_progress->elapsed = get_ms(params, n, VIR_DOMAIN_JOB_TIME_ELAPSED);
 }
 
-/* As "total processed remaining rate dirty iteration active". */
+/* As "total processed remaining rate dirty iteration elapsed active". */
 static bool
 run_progress(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
@@ -66,9 +74,9 @@ run_progress(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
     read_progress(type, params, n, &p);
     virTypedParamsFree(params, n);
     args->out = g_strdup_printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                                " %" PRIu64 " %" PRIu64 " %d",
+                                " %" PRIu64 " %" PRIu64 " %" PRIi64 " %d",
                                 p.total, p.processed, p.remaining, p.rate,
-                                p.dirty_rate, p.iteration, p.active);
+                                p.dirty_rate, p.iteration, p.elapsed, p.active);
     return true;
 }
 
@@ -85,9 +93,9 @@ qm__vm_progress(qm_vm *vm, int64_t deadline, qm_vm_progress *ret_progress,
         return false;
     if (sscanf(text,
                "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-               " %" SCNu64 " %d",
+               " %" SCNu64 " %" SCNi64 " %d",
                &p.total, &p.processed, &p.remaining, &p.rate, &p.dirty_rate,
-               &p.iteration, &active) != 7) {
+               &p.iteration, &p.elapsed, &active) != 8) {
         g_set_error(error, QM_ERROR, QM_ERROR_INTERNAL, "progress: %s", text);
         return false;
     }
@@ -171,8 +179,9 @@ qm__vm_get_speed(qm_vm *vm, int64_t deadline, uint64_t *ret_speed,
     return qm__vm_call(vm, &op, NULL, deadline, NULL, ret_speed, error);
 }
 
+/* As "elapsed downtime". */
 static bool
-run_downtime(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
+run_pause(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
 {
     g_autoptr(virDomain) domain =
         qm__vm_need(vm, conn, "asking for its pause", error);
@@ -185,21 +194,25 @@ run_downtime(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
                              VIR_DOMAIN_JOB_STATS_COMPLETED |
                                  VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED) < 0)
         return qm__vm_failed(vm, "asking for its pause", error);
-    args->number = get(params, n, VIR_DOMAIN_JOB_DOWNTIME);
+    args->out = g_strdup_printf("%" PRIi64 " %" PRIi64,
+                                get_ms(params, n, VIR_DOMAIN_JOB_TIME_ELAPSED),
+                                get_ms(params, n, VIR_DOMAIN_JOB_DOWNTIME));
     virTypedParamsFree(params, n);
     return true;
 }
 
-int64_t
-qm__vm_downtime(qm_vm *vm, int64_t deadline)
+bool
+qm__vm_pause(qm_vm *vm, int64_t deadline, int64_t *ret_elapsed,
+             int64_t *ret_downtime)
 {
-    static const qm__vm_op op = {"asking for its pause", run_downtime, false};
+    static const qm__vm_op op = {"asking for its pause", run_pause, false};
     g_autoptr(GError) ignored = NULL;
-    uint64_t ms = 0;
+    g_autofree char *text = NULL;
 
-    if (!qm__vm_call(vm, &op, NULL, deadline, NULL, &ms, &ignored))
-        return 0;
-    return (int64_t) MIN(ms, (uint64_t) G_MAXINT32) * QM_MS;
+    return qm__vm_call(vm, &op, NULL, deadline, &text, NULL, &ignored) &&
+           sscanf(text, "%" SCNi64 " %" SCNi64, ret_elapsed, ret_downtime) ==
+               2 &&
+           *ret_downtime > 0;
 }
 
 /* --- may it be done? ----------------------------------------------------- */

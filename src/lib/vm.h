@@ -97,6 +97,7 @@ typedef struct {
     uint64_t total, processed, remaining;
     uint64_t rate, dirty_rate;
     uint64_t iteration; /* passes over the memory */
+    int64_t elapsed;    /* µs since the job began */
 } qm_vm_progress;
 
 bool qm__vm_progress(qm_vm *vm, int64_t deadline, qm_vm_progress *ret_progress,
@@ -111,9 +112,11 @@ bool
 qm__vm_set_speed(qm_vm *vm, uint64_t speed, int64_t deadline, GError **error);
 bool qm__vm_get_speed(qm_vm *vm, int64_t deadline, uint64_t *ret_speed,
                       GError **error);
-/* Of a live save that succeeded: how long the guest was paused when the job
- * ended, µs; 0: libvirt does not say. */
-int64_t qm__vm_downtime(qm_vm *vm, int64_t deadline);
+/* Of a live save whose last part is out: µs from the job's begin to its end,
+ * and for how many of them, the last ones, the guest was paused.  false:
+ * libvirt does not say, or not yet. */
+bool qm__vm_pause(qm_vm *vm, int64_t deadline, int64_t *ret_elapsed,
+                  int64_t *ret_downtime);
 /* Can QEMU save this domain live without losing pages?  @ret_why: why not,
  * NULL: it can; caller frees. */
 bool qm__vm_check_live(qm_vm *vm, bool emulated, int64_t deadline,
