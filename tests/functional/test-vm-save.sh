@@ -17,6 +17,16 @@ is running
 vm user
 vm memory
 
+# libvirt counts in MiB/s; 0 is as fast as it can.
+speed() {
+    lab exec n1 virsh -q migrate-getspeed vm
+}
+unlimited=$(speed)
+[[ $(vm speed 5500000) == "speed 5500000: 0"* && $(speed) == 5 ]] ||
+    fail "speed"
+[[ $(vm speed 0) == "speed 0: 5242880"* && $(speed) == "$unlimited" ]] ||
+    fail "full speed"
+
 # Not of a running guest.
 must_fail refused 2000 save "$RUN" "$IMAGE"
 guest_goes_on

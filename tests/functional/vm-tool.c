@@ -87,6 +87,20 @@ do_resume(step *s, GError **error)
     return qm__vm_resume(s->vm, s->deadline, error);
 }
 
+/* speed BYTES: sets it, and prints what was set before. */
+static bool
+do_speed(step *s, GError **error)
+{
+    uint64_t was;
+
+    if (!argument(s, 1, error) ||
+        !qm__vm_get_speed(s->vm, s->deadline, &was, error))
+        return false;
+    printf("%" G_GUINT64_FORMAT "\n", was);
+    return qm__vm_set_speed(s->vm, g_ascii_strtoull(s->arg[0], NULL, 10),
+                            s->deadline, error);
+}
+
 static bool
 do_destroy(step *s, GError **error)
 {
@@ -301,7 +315,7 @@ static const struct {
     {"state", do_state},   {"create", do_create},   {"suspend", do_suspend},
     {"resume", do_resume}, {"destroy", do_destroy}, {"shutdown", do_shutdown},
     {"save", do_save},     {"restore", do_restore}, {"user", do_user},
-    {"secret", do_secret}, {"memory", do_memory},
+    {"secret", do_secret}, {"memory", do_memory},   {"speed", do_speed},
 };
 
 static bool run_step(step *s, const char *name, GError **error);
