@@ -13,8 +13,6 @@ struct qm_live {
     qm_vm *vm;
     GThread *thread;
     qm_converge converge; /* the thread's */
-    uint64_t was;         /* the thread's: speed before; 0: no limit */
-    bool limited;         /* the thread's: the speed was changed */
     GMutex mutex;         /* for what follows */
     GCond changed;
     bool end;
@@ -50,20 +48,16 @@ static void
 limit_speed(qm_live *live, const char *why)
 {
     uint64_t speed = live->converge.speed;
-    int64_t deadline = qm__deadline_in(CALL_LIMIT);
     g_autofree char *what =
         speed == 0
             ? g_strdup("at full speed again")
             : g_strdup_printf("the last at %" PRIu64 " MiB/s", speed >> 20);
     g_autoptr(GError) error = NULL;
-    bool ok = live->limited ||
-              qm__vm_get_speed(live->vm, deadline, &live->was, &error);
 
-    if (ok) {
-        live->limited = true;
-        ok = qm__vm_set_speed(live->vm, speed, deadline, &error);
-    }
-    tell(live, what, ok ? why : error->message);
+    if (qm__vm_set_speed(live->vm, speed, qm__deadline_in(CALL_LIMIT), &error))
+        tell(live, what, why);
+    else
+        tell(live, what, error->message);
 }
 
 static void
@@ -74,25 +68,18 @@ hurries(qm_live *live)
     g_mutex_unlock(&live->mutex);
 }
 
-/* libvirt would take it for the next migration's limit. */
-static void
-set_speed_back(qm_live *live)
-{
-    g_autoptr(GError) ignored = NULL;
-
-    if (live->limited)
-        (void) qm__vm_set_speed(live->vm, live->was,
-                                qm__deadline_in(CALL_LIMIT), &ignored);
-}
-
 /* The copy goes on, and ends, since nothing is written any more. */
 static void
 suspend(qm_live *live, const char *why)
 {
     g_autoptr(GError) error = NULL;
-    int64_t before =
-        qm__now(); /* the call may return much later than it acts */
+    int64_t before;
 
+    if (live->converge.speed != 0) {
+        live->converge.speed = 0;
+        limit_speed(live, why);
+    }
+    before = qm__now(); /* the call may return much later than it acts */
     if (!qm__vm_suspend(live->vm, qm__deadline_in(CALL_LIMIT), &error)) {
         tell(live, "cannot suspend the guest", error->message);
         return;
@@ -247,7 +234,6 @@ qm__live_free(qm_live *live)
         g_cond_signal(&live->changed);
         g_mutex_unlock(&live->mutex);
         (void) g_thread_join(live->thread);
-        set_speed_back(live);
     }
     qm__vm_close(live->vm);
     g_mutex_clear(&live->mutex);

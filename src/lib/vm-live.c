@@ -155,30 +155,6 @@ qm__vm_set_speed(qm_vm *vm, uint64_t speed, int64_t deadline, GError **error)
     return qm__vm_call(vm, &op, text, deadline, NULL, NULL, error);
 }
 
-static bool
-run_get_speed(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)
-{
-    g_autoptr(virDomain) domain =
-        qm__vm_need(vm, conn, "asking for its speed", error);
-    unsigned long speed = 0;
-
-    if (domain == NULL)
-        return false;
-    if (virDomainMigrateGetMaxSpeed(domain, &speed, 0) < 0)
-        return qm__vm_failed(vm, "asking for its speed", error);
-    args->number = speed < SPEED_MAX ? speed * SPEED_UNIT : 0;
-    return true;
-}
-
-bool
-qm__vm_get_speed(qm_vm *vm, int64_t deadline, uint64_t *ret_speed,
-                 GError **error)
-{
-    static const qm__vm_op op = {"asking for its speed", run_get_speed, false};
-
-    return qm__vm_call(vm, &op, NULL, deadline, NULL, ret_speed, error);
-}
-
 /* As "elapsed downtime". */
 static bool
 run_pause(qm_vm *vm, virConnectPtr conn, qm__vm_args *args, GError **error)

@@ -106,12 +106,9 @@ bool qm__vm_progress(qm_vm *vm, int64_t deadline, qm_vm_progress *ret_progress,
 bool
 qm__vm_set_downtime(qm_vm *vm, unsigned ms, int64_t deadline, GError **error);
 /* How fast QEMU may write its state, bytes/s, rounded down to MiB/s; 0: as fast
- * as it can.  libvirt keeps it for later migrations of the domain, too, so that
- * it has to be set back where the domain lives on. */
+ * as it can.  Of a save under way: libvirt sets it back when that ends. */
 bool
 qm__vm_set_speed(qm_vm *vm, uint64_t speed, int64_t deadline, GError **error);
-bool qm__vm_get_speed(qm_vm *vm, int64_t deadline, uint64_t *ret_speed,
-                      GError **error);
 /* Of a live save whose last part is out: µs from the job's begin to its end,
  * and for how many of them, the last ones, the guest was paused.  false:
  * libvirt does not say, or not yet. */

@@ -22,10 +22,10 @@ speed() {
     lab exec n1 virsh -q migrate-getspeed vm
 }
 unlimited=$(speed)
-[[ $(vm speed 5500000) == "speed 5500000: 0"* && $(speed) == 5 ]] ||
-    fail "speed"
-[[ $(vm speed 0) == "speed 0: 5242880"* && $(speed) == "$unlimited" ]] ||
-    fail "full speed"
+vm speed 5500000
+[[ $(speed) == 5 ]] || fail "speed"
+vm speed 0
+[[ $(speed) == "$unlimited" ]] || fail "full speed"
 
 # Not of a running guest.
 must_fail refused 2000 save "$RUN" "$IMAGE"

@@ -87,17 +87,11 @@ do_resume(step *s, GError **error)
     return qm__vm_resume(s->vm, s->deadline, error);
 }
 
-/* speed BYTES: sets it, and prints what was set before. */
 static bool
 do_speed(step *s, GError **error)
 {
-    uint64_t was;
-
-    if (!argument(s, 1, error) ||
-        !qm__vm_get_speed(s->vm, s->deadline, &was, error))
-        return false;
-    printf("%" G_GUINT64_FORMAT "\n", was);
-    return qm__vm_set_speed(s->vm, g_ascii_strtoull(s->arg[0], NULL, 10),
+    return argument(s, 1, error) &&
+           qm__vm_set_speed(s->vm, g_ascii_strtoull(s->arg[0], NULL, 10),
                             s->deadline, error);
 }
 
