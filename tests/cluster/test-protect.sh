@@ -30,7 +30,7 @@ says() {
 # What must stay as it is in a dry run or a refusal.
 everything() {
     on n1 cibadmin --query --scope configuration
-    sha256sum <"$(lab lun path vm1-vault)"
+    cksum <"$(lab lun path vm1-vault)"
     on n1 virsh -q list --all
 }
 

@@ -94,5 +94,5 @@ XML
 }
 
 fingerprint() {
-    find "$@" -type f ! -name lock -exec sha256sum {} + | sort | sha256sum
+    find "$@" -type f ! -name lock -exec cksum {} + | sort | cksum
 }
