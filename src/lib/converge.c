@@ -13,8 +13,8 @@
 #define SLOW_LEFT   5  /* with one part of it left the copy slows down */
 #define SLOW_SPEED  4  /* to one part of it, */
 #define SLOW_WRITES 16 /* if the guest writes no more than this part */
-#define SLOW_PASSES 8  /* then it was no good idea */
-#define SLOW_MIN    (UINT64_C(2) << 20) /* bytes/s */
+#define SLOW_PASSES 5  /* then it was no good idea */
+#define SLOW_MIN    (UINT64_C(16) << 20) /* bytes/s */
 
 /* Every page may have been written since the pass began, which QEMU will
  * only find out at its end: all of the memory has to fit once more.  Then
@@ -29,24 +29,39 @@ static qm_converge_verdict
 allow(qm_converge *c, unsigned ms, const char *why, const char **ret_why)
 {
     c->downtime_ms = ms;
+    c->stretch = 1;
     *ret_why = why;
     return QM_CONVERGE_ALLOW;
 }
 
-/* While it is slow the passes are not judged, and QEMU is left in peace: it is
- * about to pause the guest. */
 static qm_converge_verdict
-glide(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
+hurry(qm_converge *c, bool vain, const char **ret_why)
 {
-    bool writes = s->remaining > c->speed || s->dirty_rate > c->speed / 2;
-    bool vain = s->iteration > c->iteration + SLOW_PASSES;
-
-    if (!writes && !vain)
-        return QM_CONVERGE_WAIT;
     c->speed = 0;
+    c->stretch = 1;
     c->never_slow |= vain;
     *ret_why = vain ? "it does not end slowly" : "the guest writes";
     return QM_CONVERGE_HURRY;
+}
+
+/* While it is slow the passes are not judged, and QEMU is left in peace: it is
+ * about to pause the guest.  It counts at the speed that it has: what takes
+ * 20 ms then takes 5 without the limit, so that it may be more when it does not
+ * come to an end. */
+static qm_converge_verdict
+glide(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
+{
+    uint64_t passes = s->iteration - MIN(s->iteration, c->iteration);
+
+    if (s->remaining > c->speed || s->dirty_rate > c->speed / 2)
+        return hurry(c, false, ret_why);
+    if (passes > SLOW_PASSES)
+        return hurry(c, true, ret_why);
+    if (passes <= 1 || c->stretch >= (passes == 2 ? 2 : SLOW_SPEED))
+        return QM_CONVERGE_WAIT;
+    c->stretch = passes == 2 ? 2 : SLOW_SPEED;
+    *ret_why = "it is shorter at full speed";
+    return QM_CONVERGE_ALLOW;
 }
 
 /* A new pass begins: did the last one help? */

@@ -39,6 +39,7 @@ typedef struct {
 typedef struct {
     qm_converge_limits limits;
     unsigned downtime_ms; /* allowed now; 0: not begun */
+    unsigned stretch;     /* so many times as long, at the slow speed */
     uint64_t iteration;   /* the last one that was judged */
     uint64_t remaining;   /* when it began */
     unsigned in_vain;     /* iterations at the limit that did not help */
@@ -48,8 +49,8 @@ typedef struct {
 
 typedef enum {
     QM_CONVERGE_WAIT,
-    QM_CONVERGE_ALLOW,   /* allow QEMU downtime_ms */
-    QM_CONVERGE_HURRY,   /* limit its speed no longer */
+    QM_CONVERGE_ALLOW,   /* allow QEMU downtime_ms * stretch */
+    QM_CONVERGE_HURRY,   /* limit its speed no longer, and allow the same */
     QM_CONVERGE_SUSPEND, /* it does not converge: pause the guest now */
 } qm_converge_verdict;
 

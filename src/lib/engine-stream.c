@@ -136,13 +136,15 @@ left_now(const watch *w)
 
 /* What lies in pipes and helpers when QEMU pauses the guest, or has not been
  * loaded by the target, prolongs the pause.  The last of a pass may be the last
- * of all: slowly, so that all of them keep up. */
+ * of all: slowly, so that all of them keep up.  Not before the target does:
+ * QEMU might come to its end while the writer waits for it. */
 static void
-slow_down(watch *w, const qm_job *job)
+slow_down(watch *w, const qm_job *job, const qm_job *target)
 {
     uint64_t speed;
 
-    if (w->slow || w->left == 0 || w->e->copy != QM_COPY_LIVE)
+    if (w->slow || w->left == 0 || w->e->copy != QM_COPY_LIVE ||
+        target == NULL || w->mark == 0 || target->bytes < w->mark)
         return;
     speed = qm__converge_slow(job->rate, left_now(w), job->dirty_rate);
     w->slow = speed != 0;
@@ -206,8 +208,7 @@ keep_going(void *opaque, GError **error)
         if (!qm__hints_check(h, error))
             return false;
         suspend_for_room(w);
-        if (follower(w) != NULL)
-            slow_down(w, job);
+        slow_down(w, job, follower(w));
     }
     return look_at_cluster(w, error);
 }

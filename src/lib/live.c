@@ -34,7 +34,7 @@ tell(qm_live *live, const char *what, const char *why)
 static void
 allow(qm_live *live, const char *why)
 {
-    unsigned ms = live->converge.downtime_ms;
+    unsigned ms = live->converge.downtime_ms * live->converge.stretch;
     g_autofree char *what = g_strdup_printf("a pause of %u ms is allowed", ms);
     g_autoptr(GError) error = NULL;
 
@@ -61,8 +61,10 @@ limit_speed(qm_live *live, const char *why)
 }
 
 static void
-hurries(qm_live *live)
+hurry(qm_live *live, const char *why)
 {
+    allow(live, why);
+    limit_speed(live, why);
     g_mutex_lock(&live->mutex);
     live->view.hurries = !live->converge.never_slow;
     g_mutex_unlock(&live->mutex);
@@ -125,8 +127,7 @@ look(qm_live *live)
         allow(live, why);
         break;
     case QM_CONVERGE_HURRY:
-        limit_speed(live, why);
-        hurries(live);
+        hurry(live, why);
         break;
     case QM_CONVERGE_SUSPEND:
         suspend(live, why);

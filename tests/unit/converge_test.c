@@ -143,7 +143,7 @@ test_slow_speed(void **state)
     assert_int_equal(qm__converge_slow(800 * MIB, 161 * MIB, 0), 0);
     assert_int_equal(qm__converge_slow(800 * MIB, MIB, 50 * MIB), 200 * MIB);
     assert_int_equal(qm__converge_slow(800 * MIB, MIB, 51 * MIB), 0);
-    assert_int_equal(qm__converge_slow(MIB, 1, 0), 2 * MIB);
+    assert_int_equal(qm__converge_slow(MIB, 1, 0), 16 * MIB);
 }
 
 /* The first pass does not tell how much the guest writes; and it shall end. */
@@ -156,8 +156,7 @@ test_slow_until_it_does_not_help(void **state)
     } cases[] = {{12, 6, 2, false, false},
                  {13, 0, 2, true, false},
                  {3, 7, 2, true, false},
-                 {1, 1, 9, false, false},
-                 {1, 1, 10, true, true}};
+                 {1, 1, 7, true, true}};
     const char *why;
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -175,6 +174,32 @@ test_slow_until_it_does_not_help(void **state)
         assert_int_equal(c.never_slow, cases[i].for_good);
         assert_int_equal(why != NULL, cases[i].hurry);
     }
+}
+
+/* 20 ms at a quarter of the speed are 5. */
+static void
+test_slow_allows_more(void **state)
+{
+    static const unsigned stretch[] = {1, 2, 4, 4, 4};
+    qm_converge c = fresh(300);
+    qm_converge_sample s = sample(1, 6);
+    const char *why;
+
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_ALLOW);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+    c.speed = 12 * MIB;
+    for (size_t i = 0; i < G_N_ELEMENTS(stretch); i++) {
+        s = sample(2 + i, 1);
+        assert_int_equal(qm__converge(&c, &s, &why), i == 1 || i == 2
+                                                         ? QM_CONVERGE_ALLOW
+                                                         : QM_CONVERGE_WAIT);
+        assert_int_equal(c.stretch, stretch[i]);
+        assert_int_equal(c.downtime_ms, 20);
+        assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_WAIT);
+    }
+    s = sample(2 + G_N_ELEMENTS(stretch), 1);
+    assert_int_equal(qm__converge(&c, &s, &why), QM_CONVERGE_HURRY);
+    assert_int_equal(c.stretch, 1);
 }
 
 static void
@@ -199,6 +224,7 @@ main(void)
         cmocka_unit_test(test_copied_once),
         cmocka_unit_test(test_slow_speed),
         cmocka_unit_test(test_slow_until_it_does_not_help),
+        cmocka_unit_test(test_slow_allows_more),
         cmocka_unit_test(test_expected_pause),
     };
 
