@@ -12,8 +12,6 @@ set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-LOG=/var/log/quickmig/quickmig.log
-
 begun() { # ACTION
     cat "$QM_LAB_DIR"/nodes/*/log/pacemaker/pacemaker.log |
         grep -c "local execution of $1 operation for vm1" || true
@@ -116,24 +114,6 @@ cancel_plain() { # PHASE
     undisturbed
 }
 
-_slows_down() { # SEEN
-    [[ $(on "$HERE" grep -c 'live: the last at' "$LOG") -gt $1 ]]
-}
-
-# Its pages do not come to an end within 1 ms, so that there is time for it.
-cancel_slow() {
-    local seen
-    remember
-    say "--- cancelled while it goes slowly, to its end"
-    on n3 crm_resource -r vm1 -p downtime_limit -v 1 >/dev/null
-    cluster_idle # reloaded: Pacemaker stops what it has to move, too
-    seen=$(on "$HERE" grep -c 'live: the last at' "$LOG") || true
-    on n3 crm_resource --move -r vm1 -N "$THERE" >/dev/null 2>&1
-    lab_wait_until 30 _slows_down "$seen" || die "it does not slow down"
-    on "$HERE" quickmig cancel vm1 || die "quickmig cancel"
-    undisturbed
-}
-
 interrupted() {
     local pid
     remember
@@ -222,7 +202,6 @@ SPEED=$(on "$(vm_node vm1)" virsh -q migrate-getspeed vm1)
 [[ $(vm_node vm1) != n3 ]] || vm_move vm1 n1
 copied_ahead
 nothing_to_cancel
-cancel_slow
 cancel_copying
 cancel_plain copy
 interrupted
