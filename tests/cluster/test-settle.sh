@@ -125,7 +125,7 @@ target_dies() { # the coordinator: yes|no
     [[ $1 == no ]] || target=$(dc)
     say "--- the target dies in the middle of a move (coordinator: $1)"
     remember
-    lab limit "$HERE" 100mbit storage
+    lab limit "$HERE" 20mbit storage
     on "$HERE" crm resource move vm1 "$target" >/dev/null 2>&1 || die "move"
     lab_wait_until 60 is_saving || die "no move"
     lab kill "$target"
