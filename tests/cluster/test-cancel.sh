@@ -84,6 +84,11 @@ _shown() {
     grep -q "quickmig-moving-vm1 .*: to $THERE" <<<"$(on n3 crm_mon -1A)"
 }
 
+# Pacemaker writes it down a moment after it was told.
+_hidden() {
+    ! _shown
+}
+
 cancel_copying() {
     remember
     say "--- cancelled while it is copied ahead"
@@ -95,7 +100,7 @@ cancel_copying() {
     on n3 quickmig cancel vm1 || die "quickmig cancel"
     ! wait $! || die "the move went well"
     cat "$QM_LAB_DIR/move.out"
-    ! _shown || die "crm_mon still shows it"
+    lab_wait_until 5 _hidden || die "crm_mon still shows it"
     fast
     undisturbed
 }
