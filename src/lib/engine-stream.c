@@ -36,7 +36,6 @@
 #define WAIT_AT_MOST  (60 * QM_S)          /* for migrate_to */
 #define ASKED_AT_MOST (3 * QM_S)           /* the same, with the guest paused */
 #define ASK_EVERY     (5 * QM_MS)
-#define LATER         4 /* a pre-copy slows down with one part of it left */
 #define PAUSE_KNOWN   (20 * QM_MS) /* libvirt need not ask QEMU for it */
 /* Time for copying, in quarters; then it is suspended. */
 #define LIVE_SHARE 3
@@ -138,18 +137,18 @@ left_now(const watch *w)
 /* What lies in pipes and helpers when QEMU pauses the guest, or has not been
  * loaded by the target, prolongs the pause.  The last of a pass may be the last
  * of all: slowly, so that all of them keep up.  Not before the target does:
- * QEMU might come to its end while the writer waits for it. */
+ * QEMU might come to its end while the writer waits for it; and not of a
+ * pre-copy, for which Pacemaker waits. */
 static void
 slow_down(watch *w, const qm_job *job, const qm_job *target)
 {
-    uint64_t speed, left = left_now(w);
+    uint64_t speed;
 
-    if (w->slow || w->left == 0 || w->e->copy != QM_COPY_LIVE ||
-        target == NULL || w->mark == 0 || target->bytes < w->mark)
+    if (w->slow || w->left == 0 || w->e->precopy ||
+        w->e->copy != QM_COPY_LIVE || target == NULL || w->mark == 0 ||
+        target->bytes < w->mark)
         return;
-    if (w->e->precopy)
-        left *= LATER; /* Pacemaker waits */
-    speed = qm__converge_slow(job->rate, left, job->dirty_rate);
+    speed = qm__converge_slow(job->rate, left_now(w), job->dirty_rate);
     w->slow = speed != 0;
     if (w->slow)
         qm__live_slow_down(w->e->live, speed);
