@@ -52,14 +52,15 @@ static qm_converge_verdict
 glide(qm_converge *c, const qm_converge_sample *s, const char **ret_why)
 {
     uint64_t passes = s->iteration - MIN(s->iteration, c->iteration);
+    unsigned stretch = passes <= 1 ? 1 : passes == 2 ? 2 : SLOW_SPEED;
 
     if (s->remaining > c->speed || s->dirty_rate > c->speed / 2)
         return hurry(c, false, ret_why);
     if (passes > SLOW_PASSES)
         return hurry(c, true, ret_why);
-    if (passes <= 1 || c->stretch >= (passes == 2 ? 2 : SLOW_SPEED))
+    if (stretch <= c->stretch)
         return QM_CONVERGE_WAIT;
-    c->stretch = passes == 2 ? 2 : SLOW_SPEED;
+    c->stretch = stretch;
     *ret_why = "it is shorter at full speed";
     return QM_CONVERGE_ALLOW;
 }

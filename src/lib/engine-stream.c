@@ -51,7 +51,7 @@ typedef struct {
     uint64_t mark;          /* bytes: where the follower is awaited */
     uint64_t next_mark;     /* bytes left, when that is next; 0: no more */
     bool stays;             /* until it has come there */
-    bool slow;              /* QEMU is told to copy slowly */
+    bool slow;              /* QEMU was told to copy slowly */
     int64_t waiting;        /* pre-copied, since when; 0: not yet */
     bool asked;             /* to come to the end */
     uint64_t allowance;     /* bytes that may be written while it runs */
@@ -118,8 +118,7 @@ look_at_live(watch *w, qm_job *job)
         w->left = view.progress.remaining;
         w->left_at = written;
     }
-    if (view.hurries)
-        w->slow = false;
+    w->slow = view.slow;
     job->dirty_rate = view.progress.dirty_rate;
     job->expected_pause_ms = view.expected_pause_ms;
     if (view.progress.active)
@@ -149,9 +148,10 @@ slow_down(watch *w, const qm_job *job, const qm_job *target)
         target->bytes < w->mark)
         return;
     speed = qm__converge_slow(job->rate, left_now(w), job->dirty_rate);
-    w->slow = speed != 0;
-    if (w->slow)
-        qm__live_slow_down(w->e->live, speed);
+    if (speed == 0)
+        return;
+    w->slow = true;
+    qm__live_slow_down(w->e->live, speed);
 }
 
 static const qm_job *

@@ -38,10 +38,9 @@ allow(qm_live *live, const char *why)
     g_autofree char *what = g_strdup_printf("a pause of %u ms is allowed", ms);
     g_autoptr(GError) error = NULL;
 
-    if (qm__vm_set_downtime(live->vm, ms, qm__deadline_in(CALL_LIMIT), &error))
-        tell(live, what, why);
-    else
-        tell(live, what, error->message);
+    (void) qm__vm_set_downtime(live->vm, ms, qm__deadline_in(CALL_LIMIT),
+                               &error);
+    tell(live, what, error == NULL ? why : error->message);
 }
 
 static void
@@ -54,10 +53,9 @@ limit_speed(qm_live *live, const char *why)
             : g_strdup_printf("the last at %" PRIu64 " MiB/s", speed >> 20);
     g_autoptr(GError) error = NULL;
 
-    if (qm__vm_set_speed(live->vm, speed, qm__deadline_in(CALL_LIMIT), &error))
-        tell(live, what, why);
-    else
-        tell(live, what, error->message);
+    (void) qm__vm_set_speed(live->vm, speed, qm__deadline_in(CALL_LIMIT),
+                            &error);
+    tell(live, what, error == NULL ? why : error->message);
 }
 
 static void
@@ -66,7 +64,7 @@ hurry(qm_live *live, const char *why)
     allow(live, why);
     limit_speed(live, why);
     g_mutex_lock(&live->mutex);
-    live->view.hurries = !live->converge.never_slow;
+    live->view.slow = live->converge.never_slow;
     g_mutex_unlock(&live->mutex);
 }
 
@@ -264,7 +262,7 @@ qm__live_slow_down(qm_live *live, uint64_t speed)
 {
     g_mutex_lock(&live->mutex);
     live->slow = speed;
-    live->view.hurries = false;
+    live->view.slow = true;
     g_cond_signal(&live->changed);
     g_mutex_unlock(&live->mutex);
 }

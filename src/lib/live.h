@@ -19,7 +19,7 @@ typedef struct {
     uint32_t expected_pause_ms;
     int64_t suspended_at; /* monotonic µs, by us; 0: not */
     int64_t began;        /* when libvirt's job did; 0: not known yet */
-    bool hurries;         /* it was slow, and may be so again */
+    bool slow;            /* it was slowed down, and need not be now */
     char text[160];       /* what was done last, and why; empty: nothing */
     unsigned changes;     /* raised with every new text */
 } qm_live_view;

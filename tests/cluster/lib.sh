@@ -128,10 +128,10 @@ dc_idle() {
     local node state
     for node in ${DC_LAST:-} $NODES; do
         state=$(on "$node" timeout 5 crmadmin -qS "$node" 2>/dev/null) || state=
-        [[ $state != S_IDLE ]] || DC_LAST=$node
         case $state in
-        S_IDLE) return 0 ;;
         '' | S_NOT_DC) ;;
+        S_IDLE) DC_LAST=$node
+            return 0 ;;
         *) return 1 ;;
         esac
     done

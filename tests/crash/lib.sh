@@ -173,7 +173,7 @@ _record_right() {
 
 quiet() {
     for _ in 1 2 3; do
-        lab_wait_until 30 dc_idle 2>/dev/null || return 1
+        wait_for_cluster 30 dc_idle 2>/dev/null || return 1
         sleep 0.05 # between two looks: what follows may be about to begin
     done
 }
