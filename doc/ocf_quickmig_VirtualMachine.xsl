@@ -30,6 +30,13 @@ ocf_quickmig_VirtualMachine \- </xsl:text>
 <xsl:text>
 .SH PARAMETERS
 Those marked reloadable can be changed while the VM runs, without a restart.
+After
+.B crm resource cleanup
+or
+.B quickmig cancel
+of a running VM, however, Pacemaker 2.1.5 knows it by a probe only, and does not
+reload it: the next change stops and starts the VM,
+which is saved and restored, once.
 </xsl:text>
 <xsl:apply-templates select="parameters/parameter"/>
 <xsl:text>.SH ACTIONS

@@ -152,9 +152,10 @@ clients_kill(gate *g)
         if (p->killed || p->source == NULL)
             continue;
         if (fence_kill(p, &why))
-            qm__error("disk %s: QEMU (process %d) was killed, so that the "
-                      "guest does not run on without its disk",
-                      g->settings->disk, (int) p->pid);
+            qm__log(gate_is_drained(g) ? QM_LOG_NOTICE : QM_LOG_ERROR,
+                    "disk %s: QEMU (process %d) was killed, so that the "
+                    "guest does not run on without its disk",
+                    g->settings->disk, (int) p->pid);
         else
             qm__error("disk %s: %s: the stale guest runs on; end it by hand",
                       g->settings->disk, why->message);

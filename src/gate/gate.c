@@ -38,12 +38,20 @@ gate_set_reason(gate *g, const char *why)
     g->reason = copy;
 }
 
+bool
+gate_is_drained(const gate *g)
+{
+    return g->state == QM_GATE_DRAINED ||
+           (g->state == QM_GATE_RECONNECTING && g->after == QM_GATE_DRAINED);
+}
+
 static void
 set_state(gate *g, qm_gate_state next, const char *why)
 {
     if (next == g->state)
         return;
-    qm__log(next == QM_GATE_FENCED ? QM_LOG_ERROR : QM_LOG_NOTICE,
+    qm__log(next == QM_GATE_FENCED && !gate_is_drained(g) ? QM_LOG_ERROR
+                                                          : QM_LOG_NOTICE,
             "disk %s: %s -> %s: %s", g->settings->disk,
             qm__gate_state_name(g->state), qm__gate_state_name(next), why);
     g->state = next;
@@ -114,11 +122,17 @@ gate_fence(gate *g)
 
     clients_kill(g);
     gate_set_reason(g, why);
+    if (gate_is_drained(g))
+        qm__notice("VM \"%s\" has left node %s: disk %s (%s): %s; all that was "
+                   "written here is on it",
+                   g->settings->vm_name, g_get_host_name(), g->settings->disk,
+                   g->settings->url.text, why);
+    else
+        qm__error("VM \"%s\" on node %s lost disk %s (%s) for good: %s; "
+                  "nothing more is written from here",
+                  g->settings->vm_name, g_get_host_name(), g->settings->disk,
+                  g->settings->url.text, why);
     (void) gate_event_happened(g, GATE_EVENT_FENCE, why); /* never refused */
-    qm__error("VM \"%s\" on node %s lost disk %s (%s) for good: %s; nothing "
-              "more is written from here",
-              g->settings->vm_name, g_get_host_name(), g->settings->disk,
-              g->settings->url.text, why);
     drop_session(g);
     g->retry_at = 0; /* nothing is tried any more: nothing to wake up for */
     g_set_error(&error, QM_ERROR, QM_ERROR_CONFLICT, "the gate is fenced: %s",

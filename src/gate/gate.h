@@ -98,6 +98,9 @@ bool gate_acquire(gate *g, uint64_t generation, bool hold, int64_t deadline,
 bool gate_open(gate *g, GError **error);
 bool gate_drain(gate *g, bool *ret_ended, GError **error);
 
+/* All was written and flushed, and the guest stands still: that another node
+ * takes the disk is what was planned. */
+bool gate_is_drained(const gate *g);
 /* The last trouble, for who asks for the gate's status. */
 void gate_set_reason(gate *g, const char *why);
 /* Keeps @why; acts on it outside of the LUN's callbacks. */

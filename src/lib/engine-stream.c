@@ -13,19 +13,11 @@
 #include <unistd.h>
 #include "crash.h"
 #include "engine.h"
+#include "pace.h"
 #include "worker.h"
 #include "stream.h"
 
 #define LOOK_AROUND (200 * QM_MS) /* how often membership is looked at */
-/* A follower is waited for when this part of what is left at the last time is
- * left, */
-#define MARK_SHARE 4
-#define MARK_MAX   (UINT64_C(128) << 20) /* bytes: or after so many, */
-#define MARK_LAST  (UINT64_C(8) << 20)   /* and with so many left */
-/* The target's libvirt starts a QEMU when it has read the beginning, and that
- * takes half a second: it has when more is taken than the pipes hold. */
-#define WARM_TAKEN   (UINT64_C(5) << 20) /* bytes */
-#define WARM_AT_MOST (2 * QM_S)
 /* What a paused guest may need of the vault: its memory, with headers, */
 #define HEADERS       64                   /* one part of it, */
 #define DEVICES       (UINT64_C(16) << 20) /* bytes; */
@@ -47,15 +39,13 @@ typedef struct {
     bool move;
     unsigned changes; /* of the live view, as reported */
     int64_t next_look, began;
-    uint64_t left, left_at; /* bytes, as QEMU said; written at that time */
-    uint64_t mark;          /* bytes: where the follower is awaited */
-    uint64_t next_mark;     /* bytes left, when that is next; 0: no more */
-    bool stays;             /* until it has come there */
-    bool slow;              /* QEMU was told to copy slowly */
-    int64_t waiting;        /* pre-copied, since when; 0: not yet */
-    bool asked;             /* to come to the end */
-    uint64_t allowance;     /* bytes that may be written while it runs */
-    bool suspending;        /* it is about to be: nobody is waited for */
+    qm_pace pace;
+    int64_t idle, idle_at; /* how long nothing was to be written; since when */
+    bool slow;             /* QEMU was told to copy slowly */
+    int64_t waiting;       /* pre-copied, since when; 0: not yet */
+    bool asked;            /* to come to the end */
+    uint64_t allowance;    /* bytes that may be written while it runs */
+    bool suspending;       /* it is about to be: nobody is waited for */
 } watch;
 
 /* --- looking around ------------------------------------------------------ */
@@ -75,19 +65,6 @@ look_at_cluster(watch *w, GError **error)
     g_set_error(error, QM_ERROR, QM_ERROR_CANCELLED,
                 "the move is cancelled: the cluster lost %s", lost);
     return false;
-}
-
-/* When will the follower be waited for next, if so many bytes are left now? */
-static uint64_t
-after(uint64_t left)
-{
-    uint64_t next = left / MARK_SHARE;
-
-    if (left <= MARK_LAST)
-        return 0;
-    if (left > MARK_MAX)
-        next = MAX(next, left - MARK_MAX);
-    return MAX(next, MARK_LAST);
 }
 
 static void
@@ -112,25 +89,12 @@ look_at_live(watch *w, qm_job *job)
     }
     if (job == NULL)
         return;
-    if (view.progress.remaining != w->left) {
-        if (view.progress.remaining > w->left) /* a new pass */
-            w->next_mark = after(view.progress.remaining);
-        w->left = view.progress.remaining;
-        w->left_at = written;
-    }
+    qm__pace_look(&w->pace, view.progress.remaining, written, view.looked_at);
     w->slow = view.slow;
     job->dirty_rate = view.progress.dirty_rate;
     job->expected_pause_ms = view.expected_pause_ms;
     if (view.progress.active)
         job->total = written + view.progress.remaining;
-}
-
-static uint64_t
-left_now(const watch *w)
-{
-    uint64_t since = qm__image_written(w->w) - w->left_at;
-
-    return w->left > since ? w->left - since : 0;
 }
 
 /* What lies in pipes and helpers when QEMU pauses the guest, or has not been
@@ -141,13 +105,13 @@ left_now(const watch *w)
 static void
 slow_down(watch *w, const qm_job *job, const qm_job *target)
 {
-    uint64_t speed;
+    uint64_t left = qm__pace_left(&w->pace, qm__image_written(w->w)), speed;
 
-    if (w->slow || w->left == 0 || w->e->precopy ||
-        w->e->copy != QM_COPY_LIVE || target == NULL || w->mark == 0 ||
-        target->bytes < w->mark)
+    if (w->slow || w->pace.left == 0 || w->e->precopy ||
+        w->e->copy != QM_COPY_LIVE || target == NULL ||
+        !qm__pace_has_come(&w->pace, target->bytes))
         return;
-    speed = qm__converge_slow(job->rate, left_now(w), job->dirty_rate);
+    speed = qm__converge_slow(job->rate, left, job->dirty_rate);
     if (speed == 0)
         return;
     w->slow = true;
@@ -176,8 +140,7 @@ suspend_for_room(watch *w)
     if (w->suspending || qm__image_written(w->w) < w->allowance)
         return;
     target = follower(w);
-    if (target != NULL && target->bytes < WARM_TAKEN &&
-        qm__now() - w->began < WARM_AT_MOST)
+    if (target != NULL && qm__pace_is_cold(&w->pace, target->bytes, qm__now()))
         return;
     w->suspending = true;
     qm__live_suspend(w->e->live);
@@ -189,7 +152,7 @@ keep_going(void *opaque, GError **error)
     watch *w = opaque;
     qm_hints *h = w->e->hints;
     qm_job *job = h != NULL ? qm__hints_job(h) : NULL;
-    int64_t took = MAX(qm__now() - w->began, 1);
+    int64_t took = MAX(qm__now() - w->began - w->idle, 1);
     g_autofree char *decision = qm__image_writer_decision(w->w);
 
     if (decision != NULL)
@@ -226,13 +189,15 @@ is_waiting(watch *w)
     if (!w->e->precopy || w->asked)
         return false;
     w->asked = qm__worker_asked(qm__engine_uuid(w->e));
-    if (w->asked)
+    if (w->asked) {
         QM_CRASH_POINT("precopy-asked");
+        qm__live_release(w->e->live);
+    }
     if (w->asked || w->waiting != 0)
         return !w->asked;
     qm__live_look(w->e->live, &view);
     if (!view.progress.active || view.progress.total == 0 ||
-        view.progress.remaining > HOLD_AT)
+        (view.progress.remaining > HOLD_AT && view.progress.iteration <= 1))
         return false;
     w->waiting = qm__now();
     qm__hints_phase(w->e->hints, QM_PHASE_WAIT, NULL);
@@ -244,56 +209,53 @@ is_waiting(watch *w)
     return true;
 }
 
-/* Asks the follower to say when it has come to where the log ends now. */
-static void
-set_mark(watch *w)
+static qm_pace_verdict
+pace(watch *w, const qm_job *target)
 {
-    qm_job *job = qm__hints_job(w->e->hints);
+    qm_pace_sample s = {.now = qm__now(),
+                        .written = qm__image_written(w->w),
+                        .landed = qm__image_landed(w->w),
+                        .followed = target->bytes,
+                        .slow = w->slow};
+    bool mark;
+    qm_pace_verdict verdict = qm__pace(&w->pace, &s, &mark);
 
-    job->bytes = w->mark = qm__image_landed(w->w);
-    w->stays = w->next_mark == MARK_LAST && !w->slow;
-    w->next_mark = after(left_now(w));
-    qm__hints_tell(w->e->hints);
+    if (mark) {
+        qm__hints_job(w->e->hints)->bytes = w->pace.mark;
+        qm__hints_tell(w->e->hints);
+    }
+    return verdict;
 }
 
-/* What a target that follows has yet to load when the guest is paused prolongs
- * the pause.  So near the end it has to be close; before, distance is what
- * keeps both sides busy.  And each message costs: so the follower is asked now
- * and then, must have come to the last mark when the next one is set, and to
- * the one at the end before the rest is written. */
-static bool
-is_too_far(watch *w, const qm_job *target)
+static void
+count_idle(watch *w, bool idle)
 {
-    bool come = target->bytes >= w->mark;
+    int64_t now = qm__now();
 
-    if (come && w->next_mark != 0 && left_now(w) <= w->next_mark) {
-        /* At the last one nothing shall be on its way. */
-        if (w->next_mark == MARK_LAST &&
-            qm__image_landed(w->w) < qm__image_written(w->w))
-            return true;
-        set_mark(w);
-        return w->stays;
-    }
-    if (come)
-        w->stays = false;
-    return !come &&
-           (w->stays || (w->next_mark != 0 && left_now(w) <= w->next_mark));
+    if (w->idle_at != 0)
+        w->idle += now - w->idle_at;
+    w->idle_at = idle ? now : 0;
 }
 
 static uint64_t
-bound(void *opaque)
+bound(void *opaque, bool *ret_storage)
 {
     watch *w = opaque;
     const qm_job *target;
+    qm_pace_verdict verdict = QM_PACE_GO;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
     if (w->e->hints == NULL || w->e->paused_at != 0 || w->suspending)
         return UINT64_MAX;
     (void) qm__hints_check(w->e->hints, &ignored);
-    if (is_waiting(w))
-        return 0;
     target = follower(w);
-    return target != NULL && is_too_far(w, target) ? 0 : w->allowance;
+    if (is_waiting(w))
+        verdict = QM_PACE_COLD;
+    else if (target != NULL)
+        verdict = pace(w, target);
+    *ret_storage = verdict != QM_PACE_COLD;
+    count_idle(w, verdict == QM_PACE_COLD);
+    return verdict == QM_PACE_GO ? w->allowance : 0;
 }
 
 /* --- streaming ----------------------------------------------------------- */
@@ -305,6 +267,8 @@ begin_short(qm_engine *e, int64_t deadline, GError **error)
 {
     unsigned ms = CLAMP(e->params.downtime_limit_ms, 1, QM_CONVERGE_FIRST_MS);
 
+    if (e->precopy) /* not before it was asked for */
+        ms = 1;
     return qm__vm_set_downtime(e->vm, ms, qm__engine_call(e, deadline), error);
 }
 
@@ -320,7 +284,8 @@ start_live(qm_engine *e, int64_t deadline, GError **error)
     };
 
     return qm__live_start(e->params.hypervisor, qm__engine_uuid(e), &limits,
-                          qm__engine_call(e, deadline), &e->live, error);
+                          e->precopy, qm__engine_call(e, deadline), &e->live,
+                          error);
 }
 
 /* Streams the guest's state into the log, all but the last chunk. */
@@ -456,6 +421,7 @@ qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
     watch w = {.e = e,
                .move = target != NULL,
                .began = qm__now(),
+               .pace.began = qm__now(),
                .allowance = allowance(e)};
     qm_store *store;
     bool ok;

@@ -334,21 +334,26 @@ fill(const qm_image_writer *w, slot *s, source *from, GError **error)
 }
 
 static bool
-is_held_back(const qm_image_writer *w)
+is_held_back(const qm_image_writer *w, bool *ret_storage)
 {
-    return w->bound != NULL && w->offset >= w->bound(w->bound_opaque);
+    *ret_storage = true;
+    return w->bound != NULL &&
+           w->offset >= w->bound(w->bound_opaque, ret_storage);
 }
 
-/* Who follows reads from the same storage: that is waiting for it, too. */
 static bool
-wait_held_back(qm_image_writer *w, GError **error)
+wait_held_back(qm_image_writer *w, bool storage, GError **error)
 {
-    int64_t before = qm__now();
+    int64_t before = qm__now(), took;
     bool ready;
 
     if (!wait_for(w, w->wake_fd, BOUND_MS, &ready, error))
         return false;
-    w->round.waited += qm__now() - before;
+    took = qm__now() - before;
+    if (storage)
+        w->round.waited += took;
+    else
+        w->round_began += took;
     return check_failed(w, error);
 }
 
@@ -369,9 +374,10 @@ pump(qm_image_writer *w, source *from, bool *ret_end, GError **error)
     bool ready;
     fill_result state;
     int64_t before;
+    bool storage;
 
-    if (is_held_back(w))
-        return wait_held_back(w, error);
+    if (is_held_back(w, &storage))
+        return wait_held_back(w, storage, error);
     if (w->filling == NULL)
         w->filling = take_free(w);
     ready = w->filling != NULL && from->prefix_length > 0;

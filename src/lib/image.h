@@ -98,8 +98,9 @@ char *qm__image_writer_decision(qm_image_writer *w);
  * stream waits for it.  0 (default): at the end only. */
 void qm__image_writer_flush_every(qm_image_writer *w, uint64_t bytes);
 /* How far the log may reach for now, bytes; asked before more is taken from
- * the stream, and again when @wake_fd (-1: none) is readable. */
-typedef uint64_t (*qm_image_bound)(void *opaque);
+ * the stream, and again when @wake_fd (-1: none) is readable.  @ret_storage
+ * (true): to wait for it is to wait for the storage, as who follows does. */
+typedef uint64_t (*qm_image_bound)(void *opaque, bool *ret_storage);
 void qm__image_writer_bound(qm_image_writer *w, qm_image_bound bound,
                             int wake_fd, void *opaque);
 /* Waits for what is in flight, flushes, writes LAST, flushes.  Once. */

@@ -16,6 +16,7 @@ struct qm_live {
     GMutex mutex;         /* for what follows */
     GCond changed;
     bool end;
+    bool held;     /* it only looks */
     bool asked;    /* for a suspend */
     uint64_t slow; /* asked for: this speed, bytes/s; 0: not */
     uint64_t room;
@@ -97,7 +98,7 @@ look(qm_live *live)
     qm_vm_progress p;
     qm_converge_sample s = {0};
     const char *why;
-    bool suspended;
+    bool only_look;
 
     if (!qm__vm_progress(live->vm, qm__deadline_in(CALL_LIMIT), &p, &ignored) ||
         !p.active)
@@ -110,15 +111,16 @@ look(qm_live *live)
     s.iteration = p.iteration;
     g_mutex_lock(&live->mutex);
     live->view.progress = p;
+    live->view.looked_at = s.now;
     /* Never too early: an answer takes its time. */
     if (live->view.began == 0 || s.now - p.elapsed < live->view.began)
         live->view.began = s.now - p.elapsed;
     live->view.expected_pause_ms = qm__converge_pause(&s);
     s.room = live->room;
-    suspended = live->view.suspended_at != 0 || live->end;
+    only_look = live->view.suspended_at != 0 || live->held || live->end;
     g_mutex_unlock(&live->mutex);
     /* Before the first pages are out nothing can be said. */
-    if (suspended || p.total == 0)
+    if (only_look || p.total == 0)
         return;
     switch (qm__converge(&live->converge, &s, &why)) {
     case QM_CONVERGE_ALLOW:
@@ -161,7 +163,7 @@ suspend_if_asked(qm_live *live)
     return now;
 }
 
-static void
+static bool
 slow_down_if_asked(qm_live *live)
 {
     uint64_t speed;
@@ -171,9 +173,10 @@ slow_down_if_asked(qm_live *live)
     live->slow = 0;
     g_mutex_unlock(&live->mutex);
     if (speed == 0 || live->converge.speed != 0)
-        return;
+        return false;
     live->converge.speed = speed;
     limit_speed(live, "nothing shall be on its way when the guest is paused");
+    return true;
 }
 
 static void *
@@ -186,10 +189,8 @@ live_thread(void *data)
         gint64 from = g_get_monotonic_time();
 
         g_mutex_unlock(&live->mutex);
-        if (!suspend_if_asked(live)) {
-            slow_down_if_asked(live);
+        if (!suspend_if_asked(live) && !slow_down_if_asked(live))
             look(live);
-        }
         g_mutex_lock(&live->mutex);
         nap(live, from + (live->converge.speed != 0 ? SLOW_LOOK : LOOK_EVERY));
     }
@@ -199,7 +200,7 @@ live_thread(void *data)
 
 bool
 qm__live_start(const char *uri, const uint8_t *uuid,
-               const qm_converge_limits *limits, int64_t deadline,
+               const qm_converge_limits *limits, bool held, int64_t deadline,
                qm_live **ret, GError **error)
 {
     qm_live *live;
@@ -210,6 +211,7 @@ qm__live_start(const char *uri, const uint8_t *uuid,
     live = g_new0(qm_live, 1);
     live->vm = vm;
     live->converge.limits = *limits;
+    live->held = held;
     live->room = UINT64_MAX;
     g_mutex_init(&live->mutex);
     g_cond_init(&live->changed);
@@ -245,6 +247,14 @@ qm__live_set_room(qm_live *live, uint64_t bytes)
 {
     g_mutex_lock(&live->mutex);
     live->room = bytes;
+    g_mutex_unlock(&live->mutex);
+}
+
+void
+qm__live_release(qm_live *live)
+{
+    g_mutex_lock(&live->mutex);
+    live->held = false;
     g_mutex_unlock(&live->mutex);
 }
 

@@ -126,6 +126,8 @@ src_lib_libqmcore_la_SOURCES = \
 	src/lib/needs.h \
 	src/lib/netmap.c \
 	src/lib/netmap.h \
+	src/lib/pace.c \
+	src/lib/pace.h \
 	src/lib/peer.c \
 	src/lib/peer.h \
 	src/lib/placement.c \

@@ -66,6 +66,22 @@ wait "$client" 2>/dev/null
 [[ $? == 137 ]] || fail "the client was not killed"
 [[ $(head -c 4096 lun1 | tr -d B | wc -c) == 0 ]] || fail "a late write"
 
+step "taken after a drain, as in a move: no error is logged"
+start
+ready
+qemu-io -f raw -c "write -P 0x41 0 4k" -c "sleep 60000" "$NBD" >/dev/null 2>&1 &
+client=$!
+wait_until 5 field_is writes 1 || fail "no write"
+tool drain vda || fail "not drained"
+lines=$(wc -l </run/gate.log)
+other acquire check A 0 4096 || fail "the other cannot acquire"
+wait "$client" 2>/dev/null
+[[ $? == 137 ]] || fail "the client was not killed"
+wait_until 5 state fenced || fail "not fenced"
+logged 'notice: VM "vm" has left node .*: disk vda .*is on it' || fail "not logged"
+tail -n "+$((lines + 1))" /run/gate.log | grep "error:" &&
+    fail "an error is logged"
+
 step "a client that is about to connect again is killed as well"
 start
 ready

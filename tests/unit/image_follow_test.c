@@ -311,6 +311,56 @@ end_is_told_before_the_last_chunk(void **state)
     read_up_to(f, data, 2 * QM_CHUNK_PAYLOAD + 777, QM_ERROR_CORRUPT, 1);
 }
 
+typedef struct {
+    const qm_image_writer *w;
+    bool storage;  /* it waits for the storage */
+    int64_t until; /* it is held back; 0: not begun */
+} hold;
+
+static uint64_t
+held_back(void *opaque, bool *ret_storage)
+{
+    hold *h = opaque;
+
+    if (qm__image_written(h->w) < 2 * MIB)
+        return UINT64_MAX;
+    if (h->until == 0)
+        h->until = qm__deadline_in(300 * QM_MS);
+    *ret_storage = h->storage;
+    return qm__passed(h->until) ? UINT64_MAX : 0;
+}
+
+/* What is decided after a wait of 300 ms. */
+static char *
+decision_after(bool storage)
+{
+    const size_t length = 36 * MIB;
+    g_autoptr(fake_store) f = fake_store_new(40 * MIB, MIB);
+    g_autofree uint8_t *data = stream_new(length, STREAM_SOFT);
+    g_autoptr(qm_image_writer) w =
+        qm__image_writer_new(&f->base, image_vm, IMAGE_ID, QM_CODEC_AUTO);
+    hold h = {w, storage, 0};
+
+    qm__image_writer_bound(w, held_back, -1, &h);
+    write_part(w, data, length);
+    assert_true(h.until != 0 && qm__passed(h.until));
+    return qm__image_writer_decision(w);
+}
+
+/* A target that is not ready says nothing of the storage; one that is slow to
+ * read does. */
+static void
+waiting_counts_where_it_is_for_the_storage(void **state)
+{
+    g_autofree char *slow = decision_after(true);
+    g_autofree char *not_ready = decision_after(false);
+
+    assert_non_null(slow);
+    assert_non_null(not_ready);
+    assert_non_null(strstr(slow, "lz4: the storage takes"));
+    assert_non_null(strstr(not_ready, "is not what it waits for"));
+}
+
 static void
 on_alarm(int number)
 {
@@ -349,6 +399,7 @@ main(void)
         cmocka_unit_test(following_reads_little_twice),
         cmocka_unit_test(answers_taken_elsewhere_are_not_awaited),
         cmocka_unit_test(end_is_told_before_the_last_chunk),
+        cmocka_unit_test(waiting_counts_where_it_is_for_the_storage),
         cmocka_unit_test(signals_do_no_harm),
     };
 

@@ -109,6 +109,10 @@ check_PROGRAMS += tests/unit/timeouts_split_test
 TESTS += tests/unit/timeouts_split_test
 tests_unit_timeouts_split_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/pace_test
+TESTS += tests/unit/pace_test
+tests_unit_pace_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/converge_test
 TESTS += tests/unit/converge_test
 tests_unit_converge_test_LDADD = src/lib/libqmcore.la $(CMOCKA_LIBS)
