@@ -7,7 +7,7 @@
 
 /* A target may be behind by up to two of these parts of what is left: */
 #define STEP_SHARE 8
-#define STEP_MIN   (UINT64_C(8) << 20) /* bytes */
+#define STEP_MIN   (UINT64_C(4) << 20) /* bytes */
 #define STEP_MAX   (UINT64_C(128) << 20)
 #define LAST       (UINT64_C(8) << 20) /* with so many left it is awaited */
 /* Its libvirt starts a QEMU when it has read the beginning.  That takes half a
