@@ -118,15 +118,17 @@ slow_down(watch *w, const qm_job *job, const qm_job *target)
     qm__live_slow_down(w->e->live, speed);
 }
 
+/* A target that follows, or is about to. */
 static const qm_job *
 follower(const watch *w)
 {
     int64_t age = 0;
     const qm_job *target = qm__hints_other(w->e->hints, &age);
+    bool there =
+        target != NULL && age <= FOLLOWER_OLD &&
+        (target->phase == QM_PHASE_READY || target->phase == QM_PHASE_COPY);
 
-    if (target == NULL || age > FOLLOWER_OLD || target->phase != QM_PHASE_COPY)
-        return NULL;
-    return target;
+    return there ? target : NULL;
 }
 
 /* Memory that is copied once, while the guest runs, takes as much of the vault
