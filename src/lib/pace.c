@@ -24,7 +24,7 @@ after(uint64_t left)
 {
     uint64_t step = CLAMP(left / STEP_SHARE, STEP_MIN, STEP_MAX);
 
-    return left <= LAST ? 0 : MAX(left - MIN(step, left), LAST);
+    return left <= LAST ? 0 : MAX(left - step, LAST);
 }
 
 void
