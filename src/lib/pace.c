@@ -15,8 +15,8 @@
 #define COLD_TAKEN   (UINT64_C(6) << 20) /* bytes */
 #define COLD_AT_MOST (10 * QM_S)
 /* Only where so much was left a moment ago something is left now. */
-#define COLD_LEFT  (UINT64_C(512) << 20) /* bytes */
-#define COLD_KNOWN (100 * QM_MS)
+#define COLD_LEFT  (UINT64_C(128) << 20) /* bytes */
+#define COLD_KNOWN (50 * QM_MS)
 
 /* How much will be left at the next mark? */
 static uint64_t

@@ -65,18 +65,18 @@ test_a_large_guest_goes_on(void **state)
     bool mark;
 
     qm__pace_look(&p, 1000 * MIB, 8 * MIB, QM_S);
-    assert_int_equal(ask(&p, QM_S + 50 * QM_MS, 10 * MIB, 0, &mark),
+    assert_int_equal(ask(&p, QM_S + 40 * QM_MS, 10 * MIB, 0, &mark),
                      QM_PACE_GO);
     assert_true(mark);
-    assert_int_equal(ask(&p, QM_S + 50 * QM_MS, 20 * MIB, 0, &mark),
+    assert_int_equal(ask(&p, QM_S + 40 * QM_MS, 20 * MIB, 0, &mark),
                      QM_PACE_GO);
     assert_false(mark);
     /* What was so long ago may be zeros that are over. */
-    assert_int_equal(ask(&p, QM_S + 100 * QM_MS, 20 * MIB, 0, &mark),
+    assert_int_equal(ask(&p, QM_S + 50 * QM_MS, 20 * MIB, 0, &mark),
                      QM_PACE_COLD);
     qm__pace_look(&p, 1000 * MIB, 20 * MIB, 2 * QM_S);
     assert_int_equal(ask(&p, 2 * QM_S, 20 * MIB, 0, &mark), QM_PACE_GO);
-    qm__pace_look(&p, 512 * MIB, 20 * MIB, 2 * QM_S);
+    qm__pace_look(&p, 128 * MIB, 20 * MIB, 2 * QM_S);
     assert_int_equal(ask(&p, 2 * QM_S, 20 * MIB, 0, &mark), QM_PACE_COLD);
 }
 
