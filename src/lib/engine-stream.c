@@ -38,14 +38,13 @@ typedef struct {
     qm_image_writer *w;
     bool move;
     unsigned changes; /* of the live view, as reported */
-    int64_t next_look, began;
+    int64_t next_look;
     qm_pace pace;
-    int64_t idle, idle_at; /* how long nothing was to be written; since when */
-    bool slow;             /* QEMU was told to copy slowly */
-    int64_t waiting;       /* pre-copied, since when; 0: not yet */
-    bool asked;            /* to come to the end */
-    uint64_t allowance;    /* bytes that may be written while it runs */
-    bool suspending;       /* it is about to be: nobody is waited for */
+    bool slow;          /* QEMU was told to copy slowly */
+    int64_t waiting;    /* pre-copied, since when; 0: not yet */
+    bool asked;         /* to come to the end */
+    uint64_t allowance; /* bytes that may be written while it runs */
+    bool suspending;    /* it is about to be: nobody is waited for */
 } watch;
 
 /* --- looking around ------------------------------------------------------ */
@@ -154,7 +153,7 @@ keep_going(void *opaque, GError **error)
     watch *w = opaque;
     qm_hints *h = w->e->hints;
     qm_job *job = h != NULL ? qm__hints_job(h) : NULL;
-    int64_t took = MAX(qm__now() - w->began - w->idle, 1);
+    int64_t took = qm__now() - w->pace.began - qm__image_idle(w->w);
     g_autofree char *decision = qm__image_writer_decision(w->w);
 
     if (decision != NULL)
@@ -170,7 +169,8 @@ keep_going(void *opaque, GError **error)
         look_at_live(w, job);
     if (h != NULL) {
         job->bytes = qm__image_landed(w->w);
-        job->rate = (uint64_t) ((double) job->bytes * QM_S / (double) took);
+        job->rate =
+            (uint64_t) ((double) job->bytes * QM_S / (double) MAX(took, 1));
         qm__hints_progress(h);
         if (!qm__hints_check(h, error))
             return false;
@@ -229,34 +229,24 @@ pace(watch *w, const qm_job *target)
     return verdict;
 }
 
-static void
-count_idle(watch *w, bool idle)
-{
-    int64_t now = qm__now();
-
-    if (w->idle_at != 0)
-        w->idle += now - w->idle_at;
-    w->idle_at = idle ? now : 0;
-}
-
 static uint64_t
 bound(void *opaque, bool *ret_storage)
 {
     watch *w = opaque;
     const qm_job *target;
-    qm_pace_verdict verdict = QM_PACE_GO;
+    qm_pace_verdict verdict;
     g_autoptr(GError) ignored = NULL; /* keep_going() will see it, too */
 
     if (w->e->hints == NULL || w->e->paused_at != 0 || w->suspending)
         return UINT64_MAX;
     (void) qm__hints_check(w->e->hints, &ignored);
+    if (is_waiting(w)) {
+        *ret_storage = false;
+        return 0;
+    }
     target = follower(w);
-    if (is_waiting(w))
-        verdict = QM_PACE_COLD;
-    else if (target != NULL)
-        verdict = pace(w, target);
+    verdict = target != NULL ? pace(w, target) : QM_PACE_GO;
     *ret_storage = verdict != QM_PACE_COLD;
-    count_idle(w, verdict == QM_PACE_COLD);
     return verdict == QM_PACE_GO ? w->allowance : 0;
 }
 
@@ -422,7 +412,6 @@ qm__engine_stream(qm_engine *e, const qm_node *target, int64_t deadline,
     g_autoptr(qm_vm_job) job = NULL;
     watch w = {.e = e,
                .move = target != NULL,
-               .began = qm__now(),
                .pace.began = qm__now(),
                .allowance = allowance(e)};
     qm_store *store;

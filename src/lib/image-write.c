@@ -57,6 +57,7 @@ struct qm_image_writer {
     qm_image_bound bound; /* NULL: none */
     void *bound_opaque;
     int wake_fd;
+    int64_t idle;                  /* µs held back, and not by the storage */
     uint64_t flush_every, flushed; /* bytes; 0: at the end */
     /* codec AUTO */
     qm_codec_choice choice;
@@ -350,10 +351,12 @@ wait_held_back(qm_image_writer *w, bool storage, GError **error)
     if (!wait_for(w, w->wake_fd, BOUND_MS, &ready, error))
         return false;
     took = qm__now() - before;
-    if (storage)
+    if (storage) {
         w->round.waited += took;
-    else
+    } else {
+        w->idle += took;
         w->round_began += took;
+    }
     return check_failed(w, error);
 }
 
@@ -503,6 +506,12 @@ qm__image_landed(const qm_image_writer *w)
         if (w->slots[i].under_way)
             landed = MIN(landed, w->slots[i].offset);
     return landed;
+}
+
+int64_t
+qm__image_idle(const qm_image_writer *w)
+{
+    return w->idle;
 }
 
 void

@@ -108,6 +108,8 @@ bool qm__image_write_last(qm_image_writer *w, int64_t deadline, GError **error);
 uint64_t qm__image_written(const qm_image_writer *w); /* bytes of the log */
 /* The same, without what is in flight: so far a follower may read. */
 uint64_t qm__image_landed(const qm_image_writer *w);
+/* How long it was held back by what is not the storage, µs. */
+int64_t qm__image_idle(const qm_image_writer *w);
 
 /* --- reading --- */
 

@@ -344,6 +344,8 @@ decision_after(bool storage)
     qm__image_writer_bound(w, held_back, -1, &h);
     write_part(w, data, length);
     assert_true(h.until != 0 && qm__passed(h.until));
+    assert_true(storage ? qm__image_idle(w) == 0
+                        : qm__image_idle(w) >= 250 * QM_MS);
     return qm__image_writer_decision(w);
 }
 
