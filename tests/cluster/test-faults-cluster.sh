@@ -94,16 +94,20 @@ _no_quorum() { # NODE
 
 scatter() {
     local node
-    for node in n1 n2 n3; do lab cut "$node" cluster; done
+    lab cut sw cluster
     for node in n1 n2 n3; do
         lab_wait_until 60 _no_quorum "$node" || die "$node has quorum"
     done
 }
 
+# Two that see each other before they see the third have quorum, and fence it:
+# so all three are needed for it, until they are together.
 gather() {
     local node
-    for node in n1 n2 n3; do lab heal "$node" cluster; done
+    for node in n1 n2 n3; do on "$node" corosync-quorumtool -e 5 >/dev/null; done
+    lab heal sw cluster
     lab_wait_until 60 quorate || die "no quorum again"
+    on n1 corosync-quorumtool -e 3 >/dev/null
     cluster_idle
 }
 

@@ -149,6 +149,11 @@ test_cut() {
         in_lab "$B" heal n1
         lab_wait_until 5 pings "$B" 10.77.0.1
     done
+    in_lab "$B" cut sw cluster
+    ! pings "$B" 10.77.0.1 || fail "ping although the switch is cut"
+    pings "$B" 10.78.0.1 || fail "the storage network's switch is cut too"
+    in_lab "$B" heal sw cluster
+    lab_wait_until 5 pings "$B" 10.77.0.1
     [[ $(ping_silence "$log") -ge 900 ]] || fail "ping watch saw no silence"
     guest_wait_ticks vm1 5
     lab cut n1 storage

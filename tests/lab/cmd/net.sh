@@ -119,11 +119,27 @@ cable() {
     done
 }
 
+# The switch itself: cables cut one after the other are several partitions in a
+# row, and so are cables healed.
+bridges() { # up|down NETS
+    local net sw
+    sw=$(need_node sw)
+    for net in $2; do
+        net_ns "$sw" ip link set "br-${net:0:1}" "$1"
+        log "switch $net: $1"
+    done
+}
+
 cmd_cut() {
     local nets
     [[ $# -ge 2 ]] || die_usage "cut needs NODE and a network"
-    node_number "$1" >/dev/null
     nets=$(net_list "$2")
+    if [[ $1 == sw ]]; then
+        [[ $# -eq 2 ]] || die_usage "the switch is cut for all, both ways"
+        bridges down "$nets"
+        return
+    fi
+    node_number "$1" >/dev/null
     case ${3:-both} in
     both) cable "$1" "$nets" IN=cut OUT=cut ;;
     --in) cable "$1" "$nets" IN=cut ;;
@@ -135,8 +151,12 @@ cmd_cut() {
 cmd_heal() {
     local nets
     [[ $# -ge 1 ]] || die_usage "heal needs NODE"
-    node_number "$1" >/dev/null
     nets=$(net_list "${2:-all}")
+    if [[ $1 == sw ]]; then
+        bridges up "$nets"
+        return
+    fi
+    node_number "$1" >/dev/null
     cable "$1" "$nets" IN=ok OUT=ok
 }
 
