@@ -11,10 +11,10 @@ usage: lab vm-xml NAME [OPTION...]
   --vcpus N          (default 1)
   --fill MIB         memory with a checkable pattern (default 16)
   --dirty MIB/S      rate at which it is rewritten (default 0)
-  --verify MIB/S     rate at which it is checked (default 50)
+  --verify MIB/S     rate at which it is checked (default 20)
   --disk-url URL     iscsi://PORTAL/IQN/LUN; gets <auth> if made with --chap
   --disk-file PATH   raw file (both may be repeated: vda, vdb, ...)
-  --disk MS          period of the disk log (default 50, 0: none)
+  --disk MS          period of the disk log (default 100, 0: none)
   --tick MS          period of the console's ticks (default 50)
   --ip ADDRESS       in 10.77.0.0/24; without: no network interface
   --mac MAC          (default: from NAME)
@@ -139,7 +139,7 @@ XML
 }
 
 cmd_vm_xml() {
-    local name=${1:-} MEMORY=160 VCPUS=1 FILL=16 DIRTY=0 VERIFY=50 DISK=50 \
+    local name=${1:-} MEMORY=160 VCPUS=1 FILL=16 DIRTY=0 VERIFY=20 DISK=100 \
         TICK=50 IP='' MAC='' BRIDGE=br0 CPU_MODEL='' ON_CRASH=destroy \
         LIVE_SAFE=no AGENT=no DISKS=() hash var
     if [[ $name == --help ]]; then

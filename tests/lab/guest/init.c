@@ -155,7 +155,7 @@ read_config(void)
 {
     char line[2048], *word, *save = NULL, *equals;
 
-    config = (struct guest_config){.tick = 50, .verify = 50, .disk = 50};
+    config = (struct guest_config){.tick = 50, .verify = 20, .disk = 100};
     read_file("/proc/cmdline", line, sizeof line);
     for (word = strtok_r(line, " ", &save); word;
          word = strtok_r(NULL, " ", &save)) {

@@ -15,7 +15,8 @@
 #include <sys/mman.h>
 
 #define WORDS       (GUEST_BLOCK / sizeof(uint64_t))
-#define SLICE_NS    10000000LL /* rates are kept in slices of 10 ms */
+#define DIRTY_NS    10000000LL /* rates are kept in slices of 10 ms: dirty */
+#define VERIFY_NS   50000000LL /* 50 ms: each costs QEMU a wake-up */
 #define MAX_REPORTS 8
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -79,15 +80,15 @@ verify_page(uint64_t page)
 }
 
 static uint64_t
-pages_per_slice(long mib_per_s)
+pages_per_slice(long mib_per_s, int64_t slice_ns)
 {
-    return (uint64_t) mib_per_s * 256 * SLICE_NS / 1000000000LL;
+    return (uint64_t) mib_per_s * 256 * (uint64_t) slice_ns / 1000000000LL;
 }
 
 static void *
 run_dirty(void *arg)
 {
-    uint64_t todo = pages_per_slice(*(const long *) arg), i;
+    uint64_t todo = pages_per_slice(*(const long *) arg, DIRTY_NS), i;
     int64_t next = guest_now_ns();
 
     for (;;) {
@@ -101,8 +102,8 @@ run_dirty(void *arg)
             counters.dirtied++;
             pthread_mutex_unlock(&lock);
         }
-        guest_sleep_until(next += SLICE_NS);
-        if (guest_now_ns() > next + 20 * SLICE_NS)
+        guest_sleep_until(next += DIRTY_NS);
+        if (guest_now_ns() > next + 20 * DIRTY_NS)
             next = guest_now_ns(); /* too slow for the rate: do not race */
     }
     return NULL;
@@ -111,7 +112,7 @@ run_dirty(void *arg)
 static void *
 run_verify(void *arg)
 {
-    uint64_t todo = pages_per_slice(*(const long *) arg), i, page = 0;
+    uint64_t todo = pages_per_slice(*(const long *) arg, VERIFY_NS), i, page = 0;
     int64_t next = guest_now_ns();
 
     for (;;) {
@@ -124,8 +125,8 @@ run_verify(void *arg)
             }
             pthread_mutex_unlock(&lock);
         }
-        guest_sleep_until(next += SLICE_NS);
-        if (guest_now_ns() > next + 20 * SLICE_NS)
+        guest_sleep_until(next += VERIFY_NS);
+        if (guest_now_ns() > next + 4 * VERIFY_NS)
             next = guest_now_ns();
     }
     return NULL;
