@@ -65,10 +65,12 @@ def guest_intact(lab, name, boot):
         raise BenchError(f"memory of {name} is damaged: {tick}")
 
 
-def one_move(peer, ping):
+def one_move(peer, ping, options):
     lab, name = peer.lab, peer.name
     source = peer.node()
     target = OTHER[source]
+    if not options.with_stall:
+        lab.clean_pages(source, name)
     lab.wait_ticks(name, 50)
     boot = lab.last_tick(name)["boot"]
     ticks, traffic = TickWatch(lab.console(name)), Traffic(peer)
@@ -116,13 +118,14 @@ def limit(lab, rate):
         lab.lab("limit", node, rate, "all")
 
 
-def rounds_of(peer, case, rate, rounds, samples):
+def rounds_of(peer, case, rounds, options, samples):
+    rate = CASES[case][2]
     ping = PingWatch(peer.lab, IP)
     if rate:
         limit(peer.lab, rate)
     try:
         for _ in range(rounds):
-            figures = one_move(peer, ping)
+            figures = one_move(peer, ping, options)
             say(f"{case} {peer.label}: {figures}")
             samples.setdefault(case, {}).setdefault(
                 peer.key, []).append(figures)
@@ -132,30 +135,32 @@ def rounds_of(peer, case, rate, rounds, samples):
         ping.end()
 
 
-def measure_case(lab, case, peers, rounds, samples, broken):
+def measure_case(lab, case, peers, rounds, options, samples, broken):
     """One that breaks takes nothing with it but the rest of its rounds."""
-    fill, dirty, rate = CASES[case]
+    fill, dirty, _ = CASES[case]
     for kind in peers:
         name = f"{kind.key}-{case}".replace("_", "-")
         peer = kind(lab, name=name, fill=fill, dirty=dirty)
         try:
             peer.define()
             peer.start()
-            rounds_of(peer, case, rate, rounds, samples)
+            rounds_of(peer, case, rounds, options, samples)
         except BROKEN as error:
             broken.append(f"{case} {peer.label}: {error}")
             say(f"broken: {broken[-1]}")
         peer.remove()
 
 
-def measure(lab, cases, rounds, only, broken):
+def measure(lab, cases, rounds, options, broken):
     samples = {}
-    peers = [p for p in all_peers() if only is None or p.key in only]
+    peers = [p for p in all_peers()
+             if options.peers is None or p.key in options.peers]
     try:
         if VirtualDomainSnapshot in peers:
             gluster.start(lab)
         for case in cases:
-            measure_case(lab, case, peers, rounds, samples, broken)
+            measure_case(lab, case, peers, rounds, options, samples,
+                         broken)
     except BROKEN as error:  # the lab is not as it was: no more
         broken.append(f"move: {error}")
     return samples
