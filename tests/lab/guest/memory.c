@@ -112,7 +112,8 @@ run_dirty(void *arg)
 static void *
 run_verify(void *arg)
 {
-    uint64_t todo = pages_per_slice(*(const long *) arg, VERIFY_NS), i, page = 0;
+    uint64_t todo = pages_per_slice(*(const long *) arg, VERIFY_NS);
+    uint64_t page = 0, i;
     int64_t next = guest_now_ns();
 
     for (;;) {
