@@ -32,7 +32,8 @@ if [[ ${1:-} == sanitizers ]]; then
         --with-sanitizers=address,undefined,fuzzer-no-link
     make -j"$JOBS" check TESTS=
 elif [[ ${1:-} == crash ]]; then
-    configure_in "$QM_BUILD/crash" --enable-crash-points CFLAGS=-O1
+    configure_in "$QM_BUILD/crash" --enable-crash-points \
+        --disable-gcc-warnings CFLAGS=-O1
     rm -rf dest
     cp -a "$QM_DEST" dest
     make -j"$JOBS" DESTDIR="$PWD/dest" install-agentPROGRAMS \
