@@ -24,8 +24,15 @@
 
 LAB_LIB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+# Tests look into nodes all the time: not through a shell of its own.
 lab() {
-    "$LAB_LIB_DIR/lab" "$@"
+    local lock=${QM_LAB_DIR:-}/nodes/${2:-}/lock
+    [[ ${2:-} != sw ]] || lock=$QM_LAB_DIR/sw/lock
+    if [[ ${1:-} == exec && $# -ge 3 && -e $lock ]]; then
+        "${QM_LAB_CACHE:-$LAB_LIB_DIR/.cache}/labns" exec "$lock" "${@:3}"
+    else
+        "$LAB_LIB_DIR/lab" "$@"
+    fi
 }
 
 lab_requires() {
@@ -76,19 +83,26 @@ guest_boot_id() {
         tail -n 1 | cut -d= -f2
 }
 
-# The last complete tick line.
+# The last complete tick line.  (Conditions that are polled: few processes.)
 guest_last_tick() {
-    tail -c 4096 "$(guest_console "$1")" |
-        grep -a '^TICK boot=.* disk=[0-9,]*$' | tail -n 1
+    local lines i
+    mapfile -t lines < <(tail -c 4096 "$QM_LAB_DIR/console/$1.log")
+    for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
+        if [[ ${lines[i]} =~ ^TICK\ boot=.*\ disk=[0-9,]*$ ]]; then
+            echo "${lines[i]}"
+            return
+        fi
+    done
 }
 
 guest_field() {
-    guest_last_tick "$1" | grep -ao " $2=[^ ]*" | cut -d= -f2
+    [[ $(guest_last_tick "$1") =~ \ $2=([^ ]*) ]] || return 0
+    echo "${BASH_REMATCH[1]}"
 }
 
 # None yet is no failure.
 guest_ticks() {
-    grep -ac '^TICK boot=.* disk=' "$(guest_console "$1")" || :
+    grep -ac '^TICK boot=.* disk=' "$QM_LAB_DIR/console/$1.log" || :
 }
 
 _guest_ticks_ge() {
@@ -103,7 +117,7 @@ guest_wait_ticks() {
 
 _guest_other_boot() {
     local id
-    id=$(guest_last_tick "$1" | grep -ao 'boot=[^ ]*' | cut -d= -f2)
+    id=$(guest_field "$1" boot)
     [[ -n $id && $id != "$2" ]]
 }
 
