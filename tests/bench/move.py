@@ -94,6 +94,8 @@ def one_move(peer, ping, options):
     figures = {
         "pause_ms": (resumed - stopped) * 1000,
         "ping_gap_ms": silence["longest_silence_ms"],
+        # Where it began, after the guest's pause: negative: before.
+        "ping_gap_at_ms": silence["since_ms"] - stopped * 1000,
         "tick_gap_ms": ticks.longest(began, until) * 1000,
         "total_ms": (ended - began) * 1000,
         "bytes": count,
