@@ -85,9 +85,6 @@ class Lab:
         self.lab("up", "--nodes", str(len(self.nodes)), "--overlay", str(DEST))
         for node in self.nodes:
             self.prepare(node)
-        self.spawn("sw", self.dir / "sink.errors", "python3", "-c",
-                   f"import socket; s = socket.create_server({SINK})\n"
-                   "while True: last = s.accept()")
         self.on("n1", "crm", "configure", "rsc_defaults",
                 "resource-stickiness=100")
         return self
@@ -207,6 +204,12 @@ class Lab:
         out = self.on(node, "virsh", "-q", "qemu-monitor-command", name,
                       json.dumps({"execute": command, "arguments": arguments}))
         return json.loads(out)["return"]
+
+    def open_sink(self):
+        """For clean_pages()."""
+        self.spawn("sw", self.dir / "sink.errors", "python3", "-c",
+                   f"import socket; s = socket.create_server({SINK})\n"
+                   "while True: last = s.accept()")
 
     def migration_is(self, node, name, status):
         return self.qemu(node, name, "query-migrate").get("status") == status

@@ -160,9 +160,10 @@ def measure(lab, cases, rounds, options, broken):
     try:
         if VirtualDomainSnapshot in peers:
             gluster.start(lab)
+        if not options.with_stall:
+            lab.open_sink()
         for case in cases:
-            measure_case(lab, case, peers, rounds, options, samples,
-                         broken)
+            measure_case(lab, case, peers, rounds, options, samples, broken)
     except BROKEN as error:  # the lab is not as it was: no more
         broken.append(f"move: {error}")
     return samples

@@ -24,16 +24,16 @@
 
 LAB_LIB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Tests look into nodes all the time: not through a shell of its own.
-lab() {
-    local lock=${QM_LAB_DIR:-}/nodes/${2:-}/lock
-    [[ ${2:-} != sw ]] || lock=$QM_LAB_DIR/sw/lock
-    if [[ ${1:-} == exec && $# -ge 3 && -e $lock ]]; then
-        "${QM_LAB_CACHE:-$LAB_LIB_DIR/.cache}/labns" exec "$lock" "${@:3}"
-    else
-        "$LAB_LIB_DIR/lab" "$@"
-    fi
-}
+# shellcheck disable=SC2034 # for cmd/exec.sh
+LAB_SRC=$LAB_LIB_DIR
+# shellcheck source=tests/lab/cmd/exec.sh
+. "$LAB_LIB_DIR/cmd/exec.sh"
+
+# In a process of its own, but not in two.
+lab() (
+    exec_at_once "$@"
+    exec "$LAB_LIB_DIR/lab" "$@"
+)
 
 lab_requires() {
     local tool
@@ -83,26 +83,28 @@ guest_boot_id() {
         tail -n 1 | cut -d= -f2
 }
 
-# The last complete tick line.  (Conditions that are polled: few processes.)
+# The last complete tick line; fails without one.  (It is polled: few
+# processes.)
 guest_last_tick() {
     local lines i
-    mapfile -t lines < <(tail -c 4096 "$QM_LAB_DIR/console/$1.log")
+    mapfile -t lines < <(tail -c 4096 "$(guest_console "$1")")
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         if [[ ${lines[i]} =~ ^TICK\ boot=.*\ disk=[0-9,]*$ ]]; then
             echo "${lines[i]}"
             return
         fi
     done
+    return 1
 }
 
 guest_field() {
-    [[ $(guest_last_tick "$1") =~ \ $2=([^ ]*) ]] || return 0
+    [[ $(guest_last_tick "$1") =~ \ $2=([^ ]*) ]] || return 1
     echo "${BASH_REMATCH[1]}"
 }
 
 # None yet is no failure.
 guest_ticks() {
-    grep -ac '^TICK boot=.* disk=' "$QM_LAB_DIR/console/$1.log" || :
+    grep -ac '^TICK boot=.* disk=' "$(guest_console "$1")" || :
 }
 
 _guest_ticks_ge() {

@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define WORDS       (GUEST_BLOCK / sizeof(uint64_t))
-#define DIRTY_NS    10000000LL /* rates are kept in slices of 10 ms: dirty */
-#define VERIFY_NS   50000000LL /* 50 ms: each costs QEMU a wake-up */
+#define WORDS (GUEST_BLOCK / sizeof(uint64_t))
+/* Rates are kept in slices; each costs QEMU a wake-up. */
+#define DIRTY_NS    10000000LL
+#define VERIFY_NS   50000000LL
 #define MAX_REPORTS 8
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
