@@ -89,17 +89,29 @@ _hidden() {
     ! _shown
 }
 
+# A row of the table: the progress bar follows the phase.
+_watched() { # PHASE
+    grep -Eq "^vm1 +$HERE +$THERE +live +$1 +\[#*\.*\] +[0-9]+ %" \
+        "$QM_LAB_DIR/watch.out"
+}
+
 cancel_copying() {
+    local moving watching
     remember
     say "--- cancelled while it is copied ahead"
     slow
     on "$HERE" quickmig move vm1 "$THERE" >"$QM_LAB_DIR/move.out" 2>&1 &
     lab_wait_until 30 _phase_is copy || die "it does not copy"
-    on n3 quickmig jobs
+    moving=$!
+    on n3 quickmig jobs --watch --until-done vm1 >"$QM_LAB_DIR/watch.out" &
+    watching=$!
+    lab_wait_until 10 _watched copy || die "jobs --watch does not show it"
     lab_wait_until 5 _shown || die "crm_mon does not show it"
     on n3 quickmig cancel vm1 || die "quickmig cancel"
-    ! wait $! || die "the move went well"
+    ! wait $moving || die "the move went well"
     cat "$QM_LAB_DIR/move.out"
+    wait $watching || die "jobs --until-done: exit code $?"
+    tail -n 4 "$QM_LAB_DIR/watch.out"
     lab_wait_until 5 _hidden || die "crm_mon still shows it"
     fast
     undisturbed
